@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# make                 build/libmn.so
+# make demo | test     what scripts/demo and scripts/test do, which also install what is missing
+# make check           build and run all tests
+# make bench | stress | apps | lint | install PREFIX=/usr/local
+# VARIANT=release|debug   CXX=g++|clang++
+VARIANT ?= release
+PREFIX  ?= /usr/local
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+
+B := build$(if $(filter debug,$(VARIANT)),/debug)
+
+WARN   := -Wall -Wextra -Werror -Wshadow -Wno-attributes
+COMMON := -std=c++20 -I. -D_GNU_SOURCE -MMD -MP -g
+# No exceptions, no run-time types, no libstdc++; unwind tables, for exceptions and cancellation pass through our frames.
+LIB    := $(COMMON) $(WARN) -O2 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden \
+          -fasynchronous-unwind-tables -fno-stack-protector -fno-plt -ftls-model=initial-exec
+ifneq (,$(findstring clang,$(CXX)))
+LIB    += -Wno-implicit-exception-spec-mismatch
+endif
+ifeq ($(VARIANT),debug)
+LIB    += -DMN_DEBUG -O1
+endif
+
+RUNTIME_SRC := $(wildcard runtime/*/*.cc) $(wildcard runtime/arch/x86_64/*.S)
+SHIM_SRC    := $(wildcard shim/*.cc)
+LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
+
+.PHONY: all
+all: $(B)/libmn.so
+
+$(B)/libmn.so: $(LIB_OBJ)
+	$(CXX) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -o $@ $^ -lc -lgcc -lc_nonshared
+
+$(B)/obj/%.cc.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(LIB) -c -o $@ $<
+$(B)/obj/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(CXX) -g -c -o $@ $<
+
+-include $(LIB_OBJ:.o=.d)

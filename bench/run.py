@@ -1,0 +1,381 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the thread benchmarks on libc's threads and on libmn's, run by run.
+
+Each row of threads_bench runs in processes of its own, natively and with libmn preloaded in turn,
+so that both see the same machine. With MN_PROCS=N both are kept on the same N CPUs, if there are
+that many. A ratio is native / libmn: how many times cheaper libmn is. Figures that must be
+reached come from targets.csv.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TARGETS = os.path.join(ROOT, "bench", "targets.csv")
+
+# What Google Benchmark appends to the name of a row to say how it was measured.
+SUFFIX = re.compile(r"/(iterations:\d+|repeats:\d+|process_time|real_time|manual_time)(?=/|$)")
+NS_PER_UNIT = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+# Rows that need more memory than many machines have (about 12 GB).
+LARGE = re.compile(r"^alive/threads:1000000/")
+
+NATIVE, LIBMN = "native", "libmn"
+
+
+class Stop(Exception):
+    """Nothing that follows could be believed."""
+
+
+# ---- running ------------------------------------------------------------------------------------
+
+
+def environment(side, procs, lib):
+    """The caller's environment, with libmn or without any trace of it."""
+    others = re.split(r"[ :]+", os.environ.get("LD_PRELOAD", ""))
+    preload = [path for path in others if path and not os.path.basename(path).startswith("libmn.")]
+    if side == LIBMN:
+        env = {**os.environ, "MN_PROCS": str(procs), "MN_STATS": "1"}
+        preload.insert(0, lib)
+    else:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MN_")}
+    env["LD_PRELOAD"] = ":".join(preload)
+    return env
+
+
+def cpus_for(procs):
+    """As many of the CPUs that we may use as there are scheduling contexts."""
+    return set(sorted(os.sched_getaffinity(0))[:procs])
+
+
+def list_rows(binary):
+    """The rows of the benchmark: short name to full name, in the program's order."""
+    command = [binary, "--benchmark_list_tests=true"]
+    try:
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Stop(f"cannot list the benchmarks (are they built?): {error}") from error
+    return {SUFFIX.sub("", name): name for name in out.split()}
+
+
+def check_at_work(stderr, procs):
+    """A silent fall-back to libc's threads would compare native with native."""
+    stats = re.findall(r"^libmn: stats: (.*)$", stderr, re.MULTILINE)
+    if not stats:
+        raise Stop("libmn printed no statistics (MN_STATS=1): was it loaded?")
+    found = dict(word.split("=", 1) for word in stats[-1].split() if "=" in word)
+    at_work = found.get("mode") == "mn" and found.get("gs", "").isdecimal() and int(found["gs"]) >= 1
+    if not at_work or found.get("procs") != str(procs):
+        raise Stop(f"libmn was not at work with MN_PROCS={procs}: {stats[-1]}")
+
+
+def last_line(text):
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def run_once(options, side, full_name, procs):
+    """Runs one row once. Returns (metrics, None), or (None, why there are none)."""
+    command = [
+        options.bench,
+        f"--benchmark_filter=^{re.escape(full_name)}$",
+        "--benchmark_format=json",
+        f"--benchmark_min_time={options.min_time}",
+    ]
+    cpus = cpus_for(procs)
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(side, procs, options.lib),
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=options.timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"failed: did not end within {options.timeout} s"
+    if done.returncode == 125 and side == LIBMN:
+        raise Stop(last_line(done.stderr))
+    if done.returncode != 0:
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
+        return None, f"failed: {how} {last_line(done.stderr)}".rstrip()
+    if side == LIBMN:
+        check_at_work(done.stderr, procs)
+    try:
+        (result,) = json.loads(done.stdout)["benchmarks"]
+    except (ValueError, KeyError) as error:
+        return None, f"failed: no result ({error})"
+    if result.get("error_occurred"):
+        return None, result["error_message"]
+    metrics = {name: value for name, value in result.items() if isinstance(value, (int, float))}
+    scale = NS_PER_UNIT[result["time_unit"]]
+    metrics["time"] = result["real_time"] * scale
+    metrics["cpu"] = result["cpu_time"] * scale
+    return metrics, None
+
+
+def run_pairs(options, full_name, procs):
+    """Both sides of a row, alternating, and which of them goes first alternates too."""
+    runs = {NATIVE: [], LIBMN: []}
+    errors = {NATIVE: None, LIBMN: None}
+    for number in range(options.n):
+        for side in (NATIVE, LIBMN) if number % 2 == 0 else (LIBMN, NATIVE):
+            if errors[side] is None:  # what cannot be done once is not tried again
+                metrics, errors[side] = run_once(options, side, full_name, procs)
+                runs[side].append(metrics)
+    for side, error in errors.items():
+        if error is not None:
+            runs[side] = []
+    return runs, errors
+
+
+# ---- figures ------------------------------------------------------------------------------------
+
+
+def read_targets():
+    """(row, metric) to the lines of targets.csv about it."""
+    targets = {}
+    with open(TARGETS, encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(text for text in file if not text.startswith("#")):
+            for column in ("must", "aim", "ratio"):
+                line[column] = float(line[column]) if line[column] else None
+            targets.setdefault((line["row"], line["metric"]), []).append(line)
+    return targets
+
+
+def spread(values):
+    """Median, least and most, or None."""
+    if not values:
+        return None
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def summarise(row, metric, unit, procs, runs, errors, target):
+    """One line of the table, with everything that --json keeps."""
+    scale = NS_PER_UNIT.get(unit, 1)
+    values = {
+        side: [metrics[metric] / scale for metrics in runs[side] if metric in metrics]
+        for side in (NATIVE, LIBMN)
+    }
+    line = {"row": row, "metric": metric, "unit": unit, "procs": procs, "errors": errors}
+    for side in (NATIVE, LIBMN):
+        line[side] = spread(values[side])
+        line[side + "_runs"] = values[side]
+    line["ratio"] = None
+    if values[NATIVE] and values[LIBMN] and min(values[LIBMN]) > 0:
+        pairs = [a / b for a, b in zip(values[NATIVE], values[LIBMN])]
+        line["ratio"] = spread(pairs)
+        line["ratio"]["median"] = line[NATIVE]["median"] / line[LIBMN]["median"]
+    for column in ("must", "aim"):
+        line[column] = target[column] if target else None
+    line["must_ratio"] = target["ratio"] if target else None
+    line["verdict"] = verdict(line)
+    return line
+
+
+def verdict(line):
+    """FAIL, MISS, ok (what must be reached is) or aim; empty if there is no figure to reach."""
+    error = line["errors"][LIBMN]
+    if error is not None and not error.startswith(("cannot:", "skipped:")):
+        return "FAIL"
+    if line[LIBMN] is None:
+        must = line["must"] is not None and not (error or "").startswith("skipped:")
+        return "MISS" if must else "-"
+    reached = []
+    if line["must"] is not None:
+        reached.append(line[LIBMN]["median"] <= line["must"])
+    if line["must_ratio"] is not None and line["ratio"] is not None:
+        reached.append(line["ratio"]["median"] >= line["must_ratio"])
+    if not reached:
+        return ""
+    if not all(reached):
+        return "MISS"
+    return "aim" if line["aim"] is not None and line[LIBMN]["median"] <= line["aim"] else "ok"
+
+
+def unit_of(row, targets):
+    """The unit that a row's time is shown in."""
+    if (row, "time") in targets:
+        return targets[row, "time"][0]["unit"]
+    return "ms" if row.startswith("skynet") else "ns"
+
+
+def lines_of_row(row, procs, runs, errors, targets):
+    """A row's time, then each of its counters that a figure is set for."""
+    units = {"time": unit_of(row, targets)}
+    units.update({m: t[0]["unit"] for (r, m), t in targets.items() if r == row and m != "time"})
+    for metric, unit in units.items():
+        about = targets.get((row, metric), [])
+        target = next((t for t in about if t["procs"] in (str(procs), "*")), None)
+        yield summarise(row, metric, unit, procs, runs, errors, target)
+
+
+# ---- the table ----------------------------------------------------------------------------------
+
+LAYOUT = "{:<40} {:>2}  {:>26}  {:>26}  {:>20}  {:>9} {:>7} {:>6}  {}"
+
+
+def number(value):
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def cell(figures, error):
+    if figures is None:
+        return (error or "none").split(":")[0]
+    return f"{number(figures['median'])} ({number(figures['min'])}–{number(figures['max'])})"
+
+
+def print_header():
+    print(
+        LAYOUT.format(
+            "row", "P", "native: median (min–max)", "libmn: median (min–max)", "native / libmn",
+            "must", "aim", "must x", "verdict",
+        )
+    )  # fmt: skip
+
+
+def print_line(line):
+    name = line["row"] if line["metric"] == "time" else f"  {line['metric']}"
+    print(
+        LAYOUT.format(
+            f"{name}, {line['unit']}",
+            line["procs"],
+            cell(line[NATIVE], line["errors"][NATIVE]),
+            cell(line[LIBMN], line["errors"][LIBMN]),
+            cell(line["ratio"], "-"),
+            number(line["must"]),
+            number(line["aim"]),
+            number(line["must_ratio"]),
+            line["verdict"],
+        ).rstrip(),
+        flush=True,
+    )
+    if line["metric"] == "time":
+        for side, error in line["errors"].items():
+            if error:
+                print(f"  {side}: {error}", flush=True)
+
+
+# ---- the command --------------------------------------------------------------------------------
+
+
+def machine():
+    """What the figures depend on besides libmn."""
+    model = platform.machine()
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for text in file:
+            if text.startswith("model name"):
+                model = text.split(":", 1)[1].strip()
+                break
+    return {
+        "cpu": model,
+        "cpus": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()),
+    }
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def procs_list(text):
+    return [positive(part) for part in text.split(",")]
+
+
+def regex(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"bad regular expression: {error}") from error
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("-n", type=positive, default=7, metavar="RUNS", help="runs of each side (default 7)")
+    add("--only", type=regex, metavar="REGEX", help="only rows whose name the regex finds")
+    add("--procs", type=procs_list, default=[1, 2], metavar="N[,N…]",
+        help="values of MN_PROCS (default 1,2)")  # fmt: skip
+    add("--min-time", type=float, default=0.2, metavar="SECONDS",
+        help="how long a row runs each time (default 0.2)")  # fmt: skip
+    add("--timeout", type=float, default=120, metavar="SECONDS",
+        help="after which a row counts as hung (default 120)")  # fmt: skip
+    add("--large", action="store_true", help="also 1,000,000 threads alive (12 GB)")
+    add("--json", metavar="FILE", help="write every figure of every run to FILE")
+    add("--check", action="store_true", help="exit with status 1 if a figure is missed")
+    add("--list", action="store_true", help="list the rows and end")
+    add("--lib", default=os.path.join(ROOT, "build", "libmn.so"), help="default build/libmn.so")
+    add("--bench", default=os.path.join(ROOT, "build", "bench", "threads_bench"),
+        help="default build/bench/threads_bench")  # fmt: skip
+    options = parser.parse_args()
+    options.lib = os.path.abspath(options.lib)
+    options.bench = os.path.abspath(options.bench)
+    return options
+
+
+def measure(options, rows):
+    """Runs and prints every row; returns the lines of the table."""
+    targets = read_targets()
+    lines = []
+    print_header()
+    for row, full_name in rows.items():
+        for procs in options.procs:
+            runs, errors = run_pairs(options, full_name, procs)
+            for line in lines_of_row(row, procs, runs, errors, targets):
+                print_line(line)
+                lines.append(line)
+    return lines
+
+
+def main():
+    options = parse_options()
+    try:
+        wanted = {
+            row: full_name
+            for row, full_name in list_rows(options.bench).items()
+            if (options.only is None or options.only.search(row))
+            and (options.large or not LARGE.search(row))
+        }
+        if options.list:
+            print("\n".join(wanted))
+            return 0
+        if not wanted:
+            raise Stop("no row matches --only (see --list)")
+        if not os.path.exists(options.lib):
+            raise Stop(f"{options.lib} does not exist: run make first")
+        about = machine()
+        print(", ".join(f"{name} {value}" for name, value in about.items()), f"; {options.n} runs")
+        lines = measure(options, wanted)
+    except Stop as reason:
+        print(f"bench/run.py: {reason}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": about, "runs": options.n, "rows": lines}, file, indent=1)
+    verdicts = [line["verdict"] for line in lines]
+    print(", ".join(f"{verdicts.count(v)} {v}" for v in ("aim", "ok", "MISS", "FAIL")))
+    return 1 if "FAIL" in verdicts or (options.check and "MISS" in verdicts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Context switch. A context is one word: the stack pointer under which everything else was saved. Switching saves what
+// the ABI makes the callee preserve (System V AMD64: rbx rbp r12-r15, MXCSR, x87 control word), moves the thread pointer
+// and loads the other context. It makes no system call where the CPU has FSGSBASE.
+//
+// Two implementations pass the same tests: assembly (default) and ucontext (MN_SWITCH=ucontext), for tools and platforms
+// that the first does not suit. Which one is decided once, before the first context is made; they cannot be mixed.
+#pragma once
+
+#include <cstddef>
+
+namespace mn {
+
+struct Context {
+  void* sp = nullptr;
+};
+
+using ContextEntry = void (*)(void* arg);  // must never return
+
+enum class SwitchKind : unsigned char {
+  kFsGsBase,   // assembly, wrfsbase
+  kArchPrctl,  // assembly, arch_prctl(ARCH_SET_FS)
+  kUcontext,   // getcontext/swapcontext, arch_prctl or wrfsbase for the thread pointer
+};
+
+// Must precede every other call. `allow_fsgsbase`: false forgets that the CPU has it.
+void context_init(bool ucontext, bool allow_fsgsbase);
+SwitchKind context_kind();
+
+// Prepares `ctx` to run entry(arg) on the stack [base, base + size) at the first switch to it, with the floating-point
+// control state of the caller.
+void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, void* arg);
+
+// Saves the caller in *from, sets the thread pointer to `tp` and resumes *to. Returns when somebody switches to *from.
+void context_switch(Context* from, const Context* to, void* tp);
+
+void* thread_pointer();
+
+// What libc stores code addresses as in jump buffers (PTR_MANGLE).
+unsigned long mangle_pointer(unsigned long p);
+
+// An address that may be jumped to with any stack alignment, and which calls `fn`. One fn per process.
+void* bottom_stub(void (*fn)());
+
+}  // namespace mn

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// One line of text built in a fixed buffer, for messages where neither stdio nor malloc may be called. What does not fit
+// is cut off.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mn {
+
+class Text {
+ public:
+  Text& operator<<(const char* s) {
+    while (*s != '\0') put(*s++);
+    return *this;
+  }
+  Text& operator<<(char c) {
+    put(c);
+    return *this;
+  }
+  Text& operator<<(uint64_t v) {
+    char digits[20];
+    unsigned n = 0;
+    do {
+      digits[n++] = static_cast<char>('0' + v % 10);
+      v /= 10;
+    } while (v != 0);
+    while (n != 0) put(digits[--n]);
+    return *this;
+  }
+  Text& operator<<(int64_t v) {
+    if (v < 0) put('-');
+    return *this << (v < 0 ? ~static_cast<uint64_t>(v) + 1 : static_cast<uint64_t>(v));
+  }
+  Text& operator<<(int v) { return *this << static_cast<int64_t>(v); }
+  Text& operator<<(unsigned v) { return *this << static_cast<uint64_t>(v); }
+
+  const char* data() const { return buf_; }
+  size_t size() const { return len_; }
+  const char* c_str() {
+    buf_[len_] = '\0';
+    return buf_;
+  }
+
+ private:
+  void put(char c) {
+    if (len_ < sizeof buf_ - 1) buf_[len_++] = c;
+  }
+
+  char buf_[512];
+  size_t len_ = 0;
+};
+
+// Parses a whole string of decimal digits. False when it is empty, holds anything else, or exceeds 64 bits.
+inline bool parse_decimal(const char* s, uint64_t* out) {
+  if (*s == '\0') return false;
+  uint64_t v = 0;
+  for (; *s != '\0'; ++s) {
+    if (*s < '0' || *s > '9') return false;
+    if (__builtin_mul_overflow(v, uint64_t{10}, &v)) return false;
+    if (__builtin_add_overflow(v, static_cast<uint64_t>(*s - '0'), &v)) return false;
+  }
+  *out = v;
+  return true;
+}
+
+inline bool same_text(const char* a, const char* b) {
+  while (*a != '\0' && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+}  // namespace mn

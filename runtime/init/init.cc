@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/init/init.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/arch/context.h"
+#include "runtime/base/options.h"
+#include "runtime/observe/stats.h"
+#include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/signal.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+
+constinit std::atomic<Mode> mode{Mode::kUndecided};
+
+namespace {
+
+constexpr int kExitBadOption = 125;
+
+void say(const char* what, const char* detail) {
+  Text line;
+  line << "libmn: " << what << detail << ": threads stay libc's (1:1)\n";
+  write_stderr(line.data(), line.size());
+}
+
+int cpus() {
+  cpu_set_t set;
+  if (raw_syscall(SYS_sched_getaffinity, 0, sizeof set, sys_arg(&set)) <= 0) return 1;
+  int n = CPU_COUNT(&set);
+  return n < 1 ? 1 : n > kMaxProcs ? kMaxProcs : n;
+}
+
+Mode choose() {
+  if (const char* missing = real_load()) {
+    say("libc lacks ", missing);
+    return Mode::kPassThrough;
+  }
+  Text error;
+  if (!options_parse(environ, &options, &error)) {
+    write_stderr(error.data(), error.size());
+    raw_syscall(SYS_exit_group, kExitBadOption);
+  }
+  if (options.help != 0) options_help(write_stderr);
+  if (options.mode != 0) return Mode::kPassThrough;
+  if (const char* why = tcb_discover()) {
+    say("", why);
+    return Mode::kPassThrough;
+  }
+  sched.nprocs = options.procs != 0 ? static_cast<int>(options.procs) : cpus();
+  context_init(options.switcher == 1, (options.disable & kDisableFsGsBase) == 0);
+  gpool_init((options.disable & kDisableGuardInstall) == 0);
+  threads_init();
+  adopt_init();
+  signals_init();
+  return Mode::kOn;
+}
+
+// First of all constructors of the library: nothing in it needs an earlier one.
+__attribute__((constructor(101))) void constructor() {
+  if (!on()) return;
+  fork_init();
+  self_g();
+}
+
+__attribute__((destructor)) void destructor() {
+  if (mode.load(std::memory_order_relaxed) == Mode::kOn && options.stats != 0) stats_print();
+}
+
+}  // namespace
+
+bool decide() {
+  mode.store(choose(), std::memory_order_relaxed);
+  return mode.load(std::memory_order_relaxed) == Mode::kOn;
+}
+
+}  // namespace mn

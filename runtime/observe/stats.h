@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// The line of MN_STATS=1.
+#pragma once
+
+namespace mn {
+
+// Writes "libmn: stats: key=value ..." to stderr.
+void stats_print();
+
+}  // namespace mn

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the runtime dies when an invariant is broken: one line, the hook's dump, SIGABRT.
+#include <signal.h>
+
+#include <atomic>
+
+#include "runtime/base/check.h"
+#include "runtime/base/text.h"
+#include "runtime/os/syscall.h"
+
+namespace mn {
+
+constinit FatalHook fatal_hook = nullptr;
+
+void fatal(const char* what, const char* where) {
+  static constinit std::atomic<bool> dying{false};
+  Text line;
+  line << "libmn: fatal: " << what << " (" << where << ")\n";
+  write_stderr(line.data(), line.size());
+  if (!dying.exchange(true, std::memory_order_relaxed) && fatal_hook != nullptr) fatal_hook();
+  // The program may catch SIGABRT; this must not return to it.
+  struct {
+    void* handler = nullptr;
+    unsigned long flags = 0;
+    void* restorer = nullptr;
+    unsigned long mask = 0;
+  } dfl;
+  unsigned long unblock = 1ul << (SIGABRT - 1);
+  raw_syscall(SYS_rt_sigaction, SIGABRT, sys_arg(&dfl), 0, sizeof(unsigned long));
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&unblock), 0, sizeof(unsigned long));
+  raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), SIGABRT);
+  __builtin_trap();
+}
+
+}  // namespace mn

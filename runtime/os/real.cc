@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks libc's functions up behind libmn in the search order. dlsym without a version gives the default one, which is
+// what a program linked today would get (pthread_cond_* has an older, incompatible set).
+#include "runtime/os/real.h"
+
+#include <dlfcn.h>
+
+namespace mn {
+
+constinit Real real{};
+
+const char* real_load() {
+  struct Entry {
+    const char* name;
+    void** slot;
+  };
+  static const Entry entries[] = {
+#define REAL(name) {#name, reinterpret_cast<void**>(&real.name)},
+#define PRIVATE(name, type) {#name, reinterpret_cast<void**>(&real.name)},
+#include "runtime/os/real.def"
+  };
+  for (const Entry& e : entries) {
+    *e.slot = ::dlsym(RTLD_NEXT, e.name);
+    if (*e.slot == nullptr) return e.name;
+  }
+  return nullptr;
+}
+
+}  // namespace mn

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// libc's own functions, typed. The runtime calls every function that libmn also exports through this table and never by
+// name: by name it would reach the shim, and so itself.
+#pragma once
+
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stddef.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <type_traits>
+
+namespace mn {
+
+struct Real {
+#define REAL(name) decltype(&::name) name;
+#define PRIVATE(name, type) std::type_identity_t<type> name;
+#include "runtime/os/real.def"
+};
+
+extern Real real;
+
+// Fills the table. Returns null, or the name of the first symbol that libc does not have. Allocates nothing while all
+// symbols are found, so that it may run inside malloc's own initialisation.
+const char* real_load();
+
+}  // namespace mn

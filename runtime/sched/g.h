@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// G: one application thread. It lives at the top of its own slot (gpool.h), beside its TLS and TCB, so that a parked
+// thread keeps two pages. System Gs (g0 of an M, sysmon) and adopted threads live elsewhere but look the same.
+//
+// Who may write what: fields under "running" belong to the thread that runs as this G. `next` belongs to the one queue
+// that holds the G. `state` is a hint for observers. Everything atomic says its own rule.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/arch/context.h"
+#include "runtime/os/lock.h"
+
+namespace mn {
+
+struct M;
+struct G;
+struct Waiter;
+struct StackClass;
+
+enum class GState : uint8_t { kFree, kRunnable, kRunning, kWaiting, kDead };
+
+// What an unwinding must undo (thread/guard.h); innermost first.
+struct Guard {
+  Guard* outer;
+  void (*undo)(void* arg);
+  void* arg;
+};
+
+struct G {
+  Context ctx;
+  void* tp = nullptr;  // thread pointer: TCB, and the value of pthread_self()
+
+  // The M that runs it. Written by the M that switches to the G, before the switch; meaningful while it runs.
+  std::atomic<M*> m{nullptr};
+  G* next = nullptr;
+
+  // Inside libmn when 1 (enter.h). Written by the running G only; signal handlers on the same thread read it.
+  uint32_t locks = 1;
+  GState state = GState::kFree;
+  bool wired = false;     // runs on an M of its own: parks by sleeping on `note`, is never queued
+  bool system = false;    // g0, sysmon, creator: no program code runs on it
+  Note note;              // wired Gs only
+
+  // Signals (thread/signal.cc). The mask is the G's own; the kernel's is changed when the next G's differs.
+  uint64_t sigmask = 0;
+  std::atomic<uint64_t> sigpend{0};  // sent to this G by number; set by senders, taken by the running G
+  // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
+  std::atomic<bool> cancelled{false};
+  std::atomic<bool> cancel_poke{false};
+
+  // What it is parked on (sync/waitq.h). `wait_key` announces the bucket; `waiter` is written under that bucket's lock.
+  std::atomic<const void*> wait_key{nullptr};
+  Waiter* waiter = nullptr;
+
+  // Running
+  Guard* guards = nullptr;
+  void* (*start)(void*) = nullptr;
+  void* arg = nullptr;
+  void* result = nullptr;
+
+  // Life (thread/join.cc): kLife* bits; the joiner to wake.
+  std::atomic<uint32_t> life{0};
+  std::atomic<G*> joiner{nullptr};
+
+  // Memory (gpool.cc)
+  StackClass* stack_class = nullptr;
+  char* slot = nullptr;        // lowest address of the slot, guard included; null: not from the pool
+  char* stack_base = nullptr;  // lowest usable address of the stack, as the program sees it
+  size_t stack_size = 0;       // up to the top that the program sees (TLS and TCB included, as with glibc)
+  size_t guard_size = 0;
+  uint32_t tid = 0;            // kFakeTidBase + index
+  bool user_stack = false;
+  char name[16] = {};
+};
+
+// The running G; null on threads that libmn has not met. A variable of the G itself, as all TLS is.
+extern thread_local constinit G* tls_g __attribute__((tls_model("initial-exec")));
+inline G* this_g() { return tls_g; }
+
+// Where tls_g is, from any thread pointer.
+extern ptrdiff_t tls_g_offset;
+inline G*& g_slot_of(void* tp) { return *reinterpret_cast<G**>(static_cast<char*>(tp) + tls_g_offset); }
+
+}  // namespace mn

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// See gpool.h. A slot is in one of four conditions:
+//
+//   raw    part of an arena, never used                      between StackClass::cursor and arena_end
+//   used   belongs to a living thread                        nobody's list
+//   free   TLS and TCB made, stack as the last thread left it     P::free_gs or StackClass::free
+//   dry    memory returned to the system                     StackClass::dry; what must outlive it is in the record
+//
+// What must outlive it is libc's TLS segment: it points to malloc's per-thread cache, which would leak otherwise.
+#include "runtime/sched/gpool.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <new>
+
+#include "runtime/os/memory.h"
+#include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/sched.h"
+
+namespace mn {
+
+struct DrySlot {
+  char* slot;
+  bool has_libc_tls;
+  char libc_tls[240];
+};
+
+struct StackClass {
+  size_t stack_size = 0, guard_size = 0, stride = 0;
+  SpinLock lock;
+  Stack<G, &G::next> free;
+  unsigned low_water = 0;  // least size of `free` since the last scavenge
+  char* cursor = nullptr;
+  char* arena_end = nullptr;
+  DrySlot* dry = nullptr;
+  unsigned n_dry = 0;
+};
+
+namespace {
+
+constexpr int kMadvGuardInstall = 102;
+constexpr int kMaxClasses = 256;
+constexpr size_t kArenaBytes = size_t{1} << 30;
+constexpr size_t kArenaSlots = 64;
+constexpr unsigned kKeepFree = 128, kLocalFree = 64;
+constexpr unsigned kMaxDry = 1u << 22;
+constexpr size_t kColours = 16, kColourStep = 64;
+constexpr size_t kSystemStack = 64 * 1024;
+
+constinit StackClass g_classes[kMaxClasses];
+constinit std::atomic<int> g_n_classes{0};
+constinit SpinLock g_classes_lock;
+constinit bool g_guard_install = false;
+constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
+constinit std::atomic<bool> g_scavenge{false};
+
+// The slots that have a G, for observers: chained through arenas by stride.
+struct Arena {
+  Arena* next;
+  char* base;
+  char* end;
+  StackClass* cls;
+};
+constinit std::atomic<Arena*> g_arenas{nullptr};
+
+StackClass* find_class(size_t stack_size, size_t guard_size) {
+  auto search = [&](int from, int to) -> StackClass* {
+    for (int i = from; i < to; ++i)
+      if (g_classes[i].stack_size == stack_size && g_classes[i].guard_size == guard_size) return &g_classes[i];
+    return nullptr;
+  };
+  // Acquire: pairs with the release below; classes under the count are complete.
+  int n = g_n_classes.load(std::memory_order_acquire);
+  if (StackClass* c = search(0, n)) return c;
+  SpinGuard guard(g_classes_lock);
+  int now = g_n_classes.load(std::memory_order_relaxed);
+  if (StackClass* c = search(n, now)) return c;
+  if (now == kMaxClasses) {
+    // Out of classes: the smallest that is large enough serves.
+    StackClass* best = nullptr;
+    for (StackClass& c : g_classes)
+      if (c.stack_size >= stack_size && c.guard_size >= guard_size && (!best || c.stack_size < best->stack_size)) best = &c;
+    return best;
+  }
+  StackClass* c = &g_classes[now];
+  c->stack_size = stack_size;
+  c->guard_size = guard_size;
+  c->stride = guard_size + round_up(stack_size, kPageSize) +
+              round_up(tcb_reserve() + sizeof(G) + kColours * kColourStep + 128, kPageSize);
+  g_n_classes.store(now + 1, std::memory_order_release);  // Release: see above.
+  return c;
+}
+
+char* tcb_of_slot(const StackClass* c, char* slot) {
+  size_t index = reinterpret_cast<uintptr_t>(slot) / c->stride;
+  char* top = slot + c->stride - (index % kColours) * kColourStep;
+  auto align = tcb_layout.static_align < 64 ? 64 : tcb_layout.static_align;
+  return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top - round_up(tcb_layout.size, 64)) & ~(align - 1));
+}
+
+G* g_of_slot(const StackClass* c, char* slot) {
+  char* tcb = tcb_of_slot(c, slot);
+  char* low = tcb + tcb_layout.size - tcb_reserve() - sizeof(G);
+  return reinterpret_cast<G*>(reinterpret_cast<uintptr_t>(low) & ~uintptr_t{63});
+}
+
+bool install_guard(char* slot, size_t size) {
+  if (size == 0) return true;
+  if (g_guard_install) return advise_memory(slot, size, kMadvGuardInstall) == 0;
+  return protect_memory(slot, size, PROT_NONE) == 0;
+}
+
+bool new_arena_locked(StackClass* c) {
+  size_t slots = kArenaBytes / c->stride;
+  if (slots < 1) slots = 1;
+  if (slots > kArenaSlots * 64) slots = kArenaSlots * 64;
+  size_t header = kPageSize;
+  auto* base = static_cast<char*>(map_memory(header + slots * c->stride));
+  while (base == nullptr && slots > 1) {
+    slots /= 2;
+    base = static_cast<char*>(map_memory(header + slots * c->stride));
+  }
+  if (base == nullptr) return false;
+  advise_memory(base, header + slots * c->stride, MADV_NOHUGEPAGE);
+  auto* arena = new (base) Arena{nullptr, base + header, base + header + slots * c->stride, c};
+  c->cursor = arena->base;
+  c->arena_end = arena->end;
+  Arena* head = g_arenas.load(std::memory_order_relaxed);
+  do
+    arena->next = head;
+  while (!g_arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
+  return true;
+}
+
+G* adopt_slot(StackClass* c, char* slot) {
+  G* g = new (g_of_slot(c, slot)) G;
+  g->stack_class = c;
+  g->slot = slot;
+  g->guard_size = c->guard_size;
+  g->tid = g_next_tid.fetch_add(1, std::memory_order_relaxed);
+  return g;
+}
+
+// Inside. A G whose TCB is not made yet has tp == null.
+G* take(StackClass* c, M* m, DrySlot* was_dry) {
+  was_dry->has_libc_tls = false;
+  bool local = c == &g_classes[0] && m->p != nullptr;
+  if (local && !m->p->free_gs.empty()) return m->p->free_gs.pop();
+  SpinGuard guard(c->lock);
+  if (!c->free.empty()) {
+    if (local)
+      for (unsigned i = 0; i < kLocalFree / 2 && c->free.size() > 1; ++i) m->p->free_gs.push(c->free.pop());
+    G* g = c->free.pop();
+    if (c->free.size() < c->low_water) c->low_water = c->free.size();
+    return g;
+  }
+  if (c->n_dry != 0) {
+    *was_dry = c->dry[--c->n_dry];
+    return adopt_slot(c, was_dry->slot);
+  }
+  if (c->cursor == c->arena_end && !new_arena_locked(c)) return nullptr;
+  char* slot = c->cursor;
+  if (!install_guard(slot, c->guard_size)) return nullptr;
+  c->cursor += c->stride;
+  return adopt_slot(c, slot);
+}
+
+void put_shared(StackClass* c, G* g) {
+  SpinGuard guard(c->lock);
+  c->free.push(g);
+  if (c->free.size() > 2 * kKeepFree) g_scavenge.store(true, std::memory_order_relaxed);
+}
+
+bool make_tls(G* g, const DrySlot& dry) {
+  StackClass* c = g->stack_class;
+  char* tcb = tcb_of_slot(c, g->slot);
+  if (!tcb_create(tcb, static_cast<int>(g->tid))) return false;
+  if (dry.has_libc_tls) memcpy(tcb + tcb_layout.libc_tls, dry.libc_tls, tcb_layout.libc_tls_size);
+  g->tp = tcb;
+  return true;
+}
+
+void reset_life(G* g) {
+  g->m.store(nullptr, std::memory_order_relaxed);
+  g->locks = 1;
+  g->state = GState::kFree;
+  g->wired = false;
+  g->sigpend.store(0, std::memory_order_relaxed);
+  g->cancelled.store(false, std::memory_order_relaxed);
+  g->cancel_poke.store(false, std::memory_order_relaxed);
+  g->wait_key.store(nullptr, std::memory_order_relaxed);
+  g->waiter = nullptr;
+  g->guards = nullptr;
+  g->result = nullptr;
+  g->life.store(0, std::memory_order_relaxed);
+  g->joiner.store(nullptr, std::memory_order_relaxed);
+  g->name[0] = '\0';
+}
+
+}  // namespace
+
+void gpool_init(bool allow_guard_install) {
+  if (!allow_guard_install) return;
+  void* probe = map_memory(kPageSize);
+  if (probe == nullptr) return;
+  g_guard_install = advise_memory(probe, kPageSize, kMadvGuardInstall) == 0;
+  unmap_memory(probe, kPageSize);
+}
+
+G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
+  StackClass* c;
+  DrySlot dry;
+  M* m = enter();
+  c = user_stack != nullptr ? find_class(0, 0) : find_class(stack_size, round_up(guard_size, kPageSize));
+  G* g = c != nullptr ? take(c, m, &dry) : nullptr;
+  leave();
+  if (g == nullptr) return nullptr;
+  if (g->tp != nullptr) {
+    tcb_recycle(g->tp);
+  } else if (!make_tls(g, dry)) {
+    enter();
+    put_shared(c, g);
+    leave();
+    return nullptr;
+  }
+  reset_life(g);
+  g_slot_of(g->tp) = g;
+  g->user_stack = user_stack != nullptr;
+  if (g->user_stack) {
+    g->stack_base = static_cast<char*>(user_stack);
+    g->stack_size = stack_size;
+  } else {
+    g->stack_base = g->slot + c->stride - stack_size;
+    g->stack_size = stack_size;
+  }
+  tcb_set_stack(g->tp, g->stack_base, g->stack_size);
+  return g;
+}
+
+void gpool_put(G* g) {
+  StackClass* c = g->stack_class;
+  g->state = GState::kFree;
+  P* p = this_g()->m.load(std::memory_order_relaxed)->p;
+  if (c == &g_classes[0] && p != nullptr && p->free_gs.size() < kLocalFree) return p->free_gs.push(g);
+  put_shared(c, g);
+}
+
+G* gpool_get_system() { return gpool_get(kSystemStack, kPageSize, nullptr); }
+
+size_t gpool_stack_bytes(const G* g) {
+  if (g->user_stack) return g->stack_size;
+  return static_cast<size_t>(reinterpret_cast<const char*>(g) - g->stack_base);
+}
+
+bool gpool_wants_scavenge() { return g_scavenge.load(std::memory_order_relaxed); }
+
+void gpool_scavenge() {
+  g_scavenge.store(false, std::memory_order_relaxed);
+  int n = g_n_classes.load(std::memory_order_acquire);  // Acquire: pairs with find_class.
+  for (int i = 0; i < n; ++i) {
+    StackClass* c = &g_classes[i];
+    for (;;) {
+      enter();
+      c->lock.lock();
+      if (c->dry == nullptr) c->dry = static_cast<DrySlot*>(map_memory(sizeof(DrySlot) * kMaxDry));
+      bool surplus = c->dry != nullptr && c->n_dry < kMaxDry && c->low_water > kKeepFree && !c->free.empty();
+      G* g = surplus ? c->free.pop() : nullptr;
+      if (surplus)
+        --c->low_water;
+      else
+        c->low_water = c->free.size();
+      if (c->free.size() > 2 * kKeepFree) g_scavenge.store(true, std::memory_order_relaxed);
+      c->lock.unlock();
+      leave();
+      if (g == nullptr) break;
+
+      DrySlot record{g->slot, false, {}};
+      if (g->tp != nullptr) {
+        size_t size = tcb_layout.libc_tls_size;
+        record.has_libc_tls = size <= sizeof record.libc_tls;
+        if (record.has_libc_tls) memcpy(record.libc_tls, static_cast<char*>(g->tp) + tcb_layout.libc_tls, size);
+        tcb_discard(g->tp);
+      }
+      advise_memory(record.slot + c->guard_size, c->stride - c->guard_size, MADV_DONTNEED);
+      enter();
+      c->lock.lock();
+      c->dry[c->n_dry++] = record;
+      c->lock.unlock();
+      leave();
+    }
+  }
+}
+
+void gpool_for_each(void (*visit)(G* g, void* arg), void* arg) {
+  for (Arena* a = g_arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {  // Acquire: pairs with new_arena.
+    StackClass* c = a->cls;
+    char* end = c->arena_end == a->end ? c->cursor : a->end;
+    for (char* slot = a->base; slot < end; slot += c->stride) {
+      G* g = g_of_slot(c, slot);
+      if (g->slot == slot) visit(g, arg);
+    }
+  }
+}
+
+void gpool_lock_all() {
+  g_classes_lock.lock();
+  for (int i = 0; i < g_n_classes.load(std::memory_order_relaxed); ++i) g_classes[i].lock.lock();
+}
+
+void gpool_unlock_all() {
+  for (int i = g_n_classes.load(std::memory_order_relaxed); i-- > 0;) g_classes[i].lock.unlock();
+  g_classes_lock.unlock();
+}
+
+}  // namespace mn

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory of Gs: slots of address space, each [guard | stack ... G | static TLS | TCB], the TCB at the high end.
+//
+// Slots come from arenas that are mapped without reservation and never unmapped, so a stale pthread_t never faults. All
+// slots of a class have one size; a class is a pair (stack size, guard size). The G, the TLS and the first stack frames
+// share the two topmost pages, and the guard of the next slot shares their page-table page: a parked thread costs 8 KiB
+// and its part of the page tables. The top is shifted by a colour, or the hot lines of all Gs would fall into the same
+// cache sets.
+//
+// A free slot keeps its TLS, TCB and malloc cache (tcb.h) and the touched stack: reuse costs no system call. What more
+// than kKeepFree slots of a class leave idle is returned to the system by gpool_scavenge().
+//
+// Guards are MADV_GUARD_INSTALL where the kernel has it (Linux 6.13: no map entry each), else PROT_NONE.
+#pragma once
+
+#include <cstddef>
+
+#include "runtime/sched/g.h"
+
+namespace mn {
+
+struct P;
+
+// Must precede all else: page size and TLS size are known.
+void gpool_init(bool allow_guard_install);
+
+// A G with stack, guard, TLS and TCB as asked, fresh or recycled, not yet runnable. Null: no memory. Outside libmn (it may
+// call the program's malloc). `user_stack`: the program's own memory; then only TLS and TCB are ours.
+G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack);
+
+// The G has ended and nobody will look at it again. Inside libmn.
+void gpool_put(G* g);
+
+// For M0's g0.
+G* gpool_get_system();
+
+// Bytes of stack that a fresh context may use from g->stack_base.
+size_t gpool_stack_bytes(const G* g);
+
+// Returns the memory of slots that stayed free since the last call to the system, but for a few per class. Takes
+// malloc's locks: called from the creator thread. gpool_wants_scavenge() is cheap, for sysmon to ask.
+bool gpool_wants_scavenge();
+void gpool_scavenge();
+
+// Visits every G whose slot has memory, free ones included.
+void gpool_for_each(void (*visit)(G* g, void* arg), void* arg);
+
+// Around fork: the child's pools are whole.
+void gpool_lock_all();
+void gpool_unlock_all();
+
+}  // namespace mn

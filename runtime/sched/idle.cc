@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ms without work: looking for it, sleeping, being woken.
+//
+// The danger is the lost wake-up: a G is made ready while the last looking M decides that there is nothing and goes to
+// sleep. Two orders prevent it, as in Go:
+//
+//   submitter                                   M that stops looking
+//   1. make the G visible (queue)               1. give up the P, n_spinning - 1
+//   2. StoreLoad fence                          2. StoreLoad fence
+//   3. idle P and n_spinning == 0 ? wake an M   3. look at all queues once more
+//
+// Whichever fence comes second sees what the other did. As long as one M spins, submitters need not wake anybody: the
+// spinning M will find the G, and on finding work the last spinner wakes one more M, so that parallelism grows while there
+// is work for it. At most half as many Ms spin as Ps are busy.
+//
+// An idle M sleeps on its note, off all lists but idle_ms. One of them, the timekeeper, sleeps only until the next timer
+// of any P.
+#include "runtime/sched/sched.h"
+
+namespace mn {
+namespace {
+
+constexpr int kStealRounds = 4;
+constexpr int kIdleSpins = 30;  // looks at the queues before an M sleeps, ~100 ns apart
+
+void stop_spinning(M* m) {
+  if (!m->spinning) return;
+  m->spinning = false;
+  // Seq_cst: the StoreLoad fence of the protocol above.
+  sched.n_spinning.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// Found work: if nobody is looking any more and there may be more of it, wake another.
+void found_work(M* m) {
+  if (!m->spinning) return;
+  m->spinning = false;
+  // Seq_cst: as in stop_spinning.
+  if (sched.n_spinning.fetch_sub(1, std::memory_order_seq_cst) == 1 &&
+      sched.n_idle_ps.load(std::memory_order_relaxed) != 0)
+    wake_p();
+}
+
+bool any_work() {
+  if (sched.global_size.load(std::memory_order_relaxed) != 0) return true;
+  for (int i = 0; i < sched.nprocs; ++i)
+    if (!sched.ps[i]->runq.empty()) return true;
+  return false;
+}
+
+G* steal(M* m) {
+  P* self = m->p;
+  auto n = static_cast<uint32_t>(sched.nprocs);
+  for (int round = 0; round < kStealRounds; ++round) {
+    uint32_t at = m->rand.below(n);
+    for (uint32_t i = 0; i < n; ++i, at = at + 1 == n ? 0 : at + 1) {
+      P* victim = sched.ps[at];
+      if (victim == self) continue;
+      if (G* g = self->runq.steal_from(victim->runq)) {
+        ++self->steals;
+        return g;
+      }
+      // A busy owner runs its runnext within a moment, on the CPU that has it in cache: take it last, and not at once.
+      if (round == kStealRounds - 1 && victim->runq.has_next()) {
+        for (int spin = 0; spin < 64 && victim->runq.has_next(); ++spin) cpu_relax();
+        if (G* g = victim->runq.steal_next()) {
+          ++self->steals;
+          return g;
+        }
+      }
+    }
+  }
+  return nullptr;
+}
+
+int64_t next_timer() {
+  int64_t at = kForever;
+  for (int i = 0; i < sched.nprocs; ++i)
+    if (int64_t next = sched.ps[i]->timers.next(); next < at) at = next;
+  return at;
+}
+
+// Sleeps until somebody gives this M a P, or, as the timekeeper, until a timer is due. True: it has a P.
+bool sleep_idle(M* m) {
+  sched.lock.lock();
+  int64_t until = kForever;
+  if (sched.timekeeper == nullptr) {
+    until = next_timer();
+    if (until != kForever) sched.timekeeper = m;
+  }
+  m->next_idle = sched.idle_ms;
+  sched.idle_ms = m;
+  ++sched.n_idle_ms;
+  m->given = nullptr;
+  m->note.clear();
+  sched.lock.unlock();
+  // Whoever runs next here sets its own mask; meanwhile this thread takes the process's signals as main would.
+  if (sched.main_g != nullptr && m->kmask != sched.main_g->sigmask) set_kernel_mask(m, sched.main_g->sigmask);
+
+  bool woken = m->note.sleep(until == kForever ? -1 : until, true);
+
+  sched.lock.lock();
+  if (sched.timekeeper == m) sched.timekeeper = nullptr;
+  if (!woken && m->given == nullptr) {  // still on the list: the timer is due, or a signal came
+    M** link = &sched.idle_ms;
+    while (*link != m) link = &(*link)->next_idle;
+    *link = m->next_idle;
+    --sched.n_idle_ms;
+    m->given = get_idle_p_locked();
+  } else if (!woken) {
+    sched.lock.unlock();
+    m->note.sleep();  // the giver is on its way to signal
+    sched.lock.lock();
+  }
+  P* p = m->given;
+  m->given = nullptr;
+  sched.lock.unlock();
+  if (p == nullptr) return false;
+  acquire_p(m, p);
+  return true;
+}
+
+// Takes an idle M off the list and gives it `p`; null when there is none.
+M* take_idle_m_locked(P* p) {
+  M* m = sched.idle_ms;
+  if (m == nullptr) return nullptr;
+  sched.idle_ms = m->next_idle;
+  --sched.n_idle_ms;
+  m->given = p;
+  return m;
+}
+
+}  // namespace
+
+void global_put_locked(G* g) {
+  sched.global.push_back(g);
+  sched.global_size.store(sched.global.size(), std::memory_order_relaxed);
+}
+
+void global_put(G* g) {
+  sched.lock.lock();
+  global_put_locked(g);
+  sched.lock.unlock();
+  // Seq_cst: the submitter's fence of the protocol above.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
+}
+
+G* global_get(M* m) {
+  SpinGuard guard(sched.lock);
+  uint32_t size = sched.global.size();
+  if (size == 0) return nullptr;
+  uint32_t n = size / static_cast<uint32_t>(sched.nprocs) + 1;
+  if (n > size) n = size;
+  if (n > 128) n = 128;
+  G* first = sched.global.pop_front();
+  while (--n != 0) {
+    G* g = sched.global.pop_front();  // before the push: once it is in the ring, `next` is the thief's
+    if (!m->p->runq.push(g)) {
+      sched.global.push_front(g);
+      break;
+    }
+  }
+  sched.global_size.store(sched.global.size(), std::memory_order_relaxed);
+  return first;
+}
+
+void put_idle_p_locked(P* p) {
+  p->m.store(nullptr, std::memory_order_relaxed);
+  p->next_idle = sched.idle_ps;
+  sched.idle_ps = p;
+  sched.n_idle_ps.fetch_add(1, std::memory_order_relaxed);
+}
+
+P* get_idle_p_locked() {
+  P* p = sched.idle_ps;
+  if (p == nullptr) return nullptr;
+  sched.idle_ps = p->next_idle;
+  sched.n_idle_ps.fetch_sub(1, std::memory_order_relaxed);
+  // Seq_cst exchange: pairs with sysmon's, which sets it and then counts idle Ps once more.
+  if (sched.sysmon_asleep.load(std::memory_order_seq_cst)) sysmon_wake();
+  return p;
+}
+
+void acquire_p(M* m, P* p) {
+  m->p = p;
+  // Release: pairs with sysmon's acquire of P::m; it sees m->p.
+  p->m.store(m, std::memory_order_release);
+}
+
+void wake_p() {
+  int none = 0;
+  // Seq_cst: one submitter gets to wake one spinner (pairs with stop_spinning).
+  if (sched.n_spinning.load(std::memory_order_relaxed) != 0 ||
+      !sched.n_spinning.compare_exchange_strong(none, 1, std::memory_order_seq_cst))
+    return;
+  sched.lock.lock();
+  P* p = get_idle_p_locked();
+  M* m = p != nullptr ? take_idle_m_locked(p) : nullptr;
+  if (m != nullptr) {
+    m->spinning = true;
+    sched.lock.unlock();
+    return m->note.signal();
+  }
+  if (p != nullptr) put_idle_p_locked(p);
+  sched.lock.unlock();
+  sched.n_spinning.fetch_sub(1, std::memory_order_seq_cst);  // Seq_cst: as in stop_spinning.
+  if (p != nullptr) request_m();  // it will look for work by itself
+}
+
+void hand_off_p(P* p) {
+  bool work = !p->runq.empty() || sched.global_size.load(std::memory_order_relaxed) != 0 ||
+              (sched.n_spinning.load(std::memory_order_relaxed) == 0 && any_work());
+  sched.lock.lock();
+  M* m = work ? take_idle_m_locked(p) : nullptr;
+  if (m == nullptr) put_idle_p_locked(p);
+  bool keep_time = m == nullptr && sched.timekeeper == nullptr && p->timers.next() != kForever;
+  if (keep_time) {
+    // Nobody sleeps until this P's next timer: an idle M looks, finds no work and becomes the timekeeper.
+    P* idle = get_idle_p_locked();
+    m = take_idle_m_locked(idle);
+    if (m == nullptr) put_idle_p_locked(idle);
+  }
+  sched.lock.unlock();
+  if (m != nullptr)
+    m->note.signal();
+  else if (work || keep_time)
+    request_m();
+}
+
+bool run_timers(int64_t now) {
+  int fired = 0;
+  for (int i = 0; i < sched.nprocs; ++i) fired += sched.ps[i]->timers.run(now);
+  return fired != 0;
+}
+
+G* find_runnable(M* m) {
+  for (;;) {
+    if (process_signals.load(std::memory_order_relaxed) != 0) route_process_signals();
+    if (m->p == nullptr) {
+      sched.lock.lock();
+      P* p = get_idle_p_locked();
+      sched.lock.unlock();
+      if (p != nullptr)
+        acquire_p(m, p);
+      else if (!sleep_idle(m))
+        continue;
+    }
+    P* p = m->p;
+    p->tick.fetch_add(1, std::memory_order_relaxed);
+    for (int look = 0; look < kIdleSpins; ++look) {
+      int64_t due = next_timer();
+      if (due != kForever) {
+        int64_t now = now_ns();
+        if (due <= now) run_timers(now);
+      }
+      G* g = p->runq.pop_next();
+      if (g == nullptr) g = p->runq.pop();
+      if (g == nullptr && sched.global_size.load(std::memory_order_relaxed) != 0) g = global_get(m);
+      if (g == nullptr && sched.nprocs > 1) {
+        int busy = sched.nprocs - sched.n_idle_ps.load(std::memory_order_relaxed);
+        if (!m->spinning && 2 * sched.n_spinning.load(std::memory_order_relaxed) < busy) {
+          m->spinning = true;
+          sched.n_spinning.fetch_add(1, std::memory_order_relaxed);
+        }
+        if (m->spinning) g = steal(m);
+      }
+      if (g != nullptr) {
+        found_work(m);
+        return g;
+      }
+      if (!m->spinning) break;
+      for (int i = 0; i < 8; ++i) cpu_relax();
+    }
+    sched.lock.lock();
+    if (!sched.global.empty()) {
+      sched.lock.unlock();
+      continue;
+    }
+    m->p = nullptr;
+    put_idle_p_locked(p);
+    sched.lock.unlock();
+    stop_spinning(m);
+    // Seq_cst: the fence of the M that stops looking (an M that did not spin gives up its P all the same).
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (!any_work() && !sleep_idle(m)) continue;
+  }
+}
+
+}  // namespace mn

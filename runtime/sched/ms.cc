@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where Ms come from. libc's real pthread_create makes them, so that libc knows them: its set*id broadcast reaches every
+// kernel thread, and its single-thread shortcuts are off. But creating one takes libc's and malloc's locks, which a
+// scheduling path must not wait for; so a thread of its own, the creator, makes them ahead of need.
+#include <pthread.h>
+#include <signal.h>
+
+#include "runtime/os/memory.h"
+#include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sched/sched.h"
+
+namespace mn {
+namespace {
+
+constexpr size_t kSystemStack = 128 * 1024;
+constexpr int kMaxMs = 10000;
+constexpr int kSpareMs = 1;
+
+constinit Note g_creator_note;
+constinit G g_creator_g;
+constinit std::atomic<bool> g_creator_alive{false};
+
+M* new_m() {
+  auto* m = static_cast<M*>(map_memory(round_up(sizeof(M), kPageSize)));
+  if (m == nullptr) return nullptr;
+  new (m) M;
+  return m;
+}
+
+void join_all_ms(M* m) {
+  SpinGuard guard(sched.lock);
+  m->id = sched.n_ms++;
+  m->all_next = sched.all_ms;
+  sched.all_ms = m;
+  m->rand = Xorshift32(static_cast<uint32_t>(m->id + 1) * 0x9e3779b9u);
+}
+
+void* m_main(void* arg) {
+  auto* m = static_cast<M*>(arg);
+  G* g0 = &m->g0;
+  g0->tp = thread_pointer();
+  g0->system = g0->wired = true;
+  g0->m.store(m, std::memory_order_relaxed);
+  m->cur = g0;
+  m->kmask = ~kUnmaskable;
+  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  tls_g = g0;
+  join_all_ms(m);
+  g0_loop(m);
+  return nullptr;
+}
+
+// Gives m, which runs on a thread whose own stack belongs to a G, a g0 on a stack from the pool.
+void install_g0(M* m, G* g0) {
+  m->g0.tp = g0->tp;
+  m->g0.system = m->g0.wired = true;
+  m->g0.locks = 1;
+  m->g0.m.store(m, std::memory_order_relaxed);
+  g_slot_of(g0->tp) = &m->g0;
+  context_make(
+      &m->g0.ctx, g0->stack_base, gpool_stack_bytes(g0),
+      [](void* arg) {
+        finish_switch();
+        g0_loop(static_cast<M*>(arg));
+      },
+      m);
+}
+
+int create_kernel_thread(void* (*main)(void*), void* arg) {
+  pthread_attr_t attr;
+  pthread_t thread;
+  real.pthread_attr_init(&attr);
+  real.pthread_attr_setstacksize(&attr, kSystemStack + tcb_reserve());
+  real.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  int error = real.pthread_create(&thread, &attr, main, arg);
+  real.pthread_attr_destroy(&attr);
+  return error;
+}
+
+int create_m() {
+  M* m = new_m();
+  if (m == nullptr) return EAGAIN;
+  int error = create_kernel_thread(m_main, m);
+  if (error != 0) unmap_memory(m, round_up(sizeof(M), kPageSize));
+  return error;
+}
+
+void* creator_main(void*) {
+  static constinit M creator_m;
+  g_creator_g.system = g_creator_g.wired = true;
+  g_creator_g.locks = 0;
+  g_creator_g.tp = thread_pointer();
+  creator_m.wired = true;
+  creator_m.inside.store(0, std::memory_order_relaxed);
+  creator_m.cur = &g_creator_g;
+  g_creator_g.m.store(&creator_m, std::memory_order_relaxed);
+  tls_g = &g_creator_g;
+  {
+    pthread_attr_t attr;
+    void* base;
+    size_t size;
+    if (real.pthread_getattr_np(real.pthread_self(), &attr) == 0) {
+      real.pthread_attr_getstack(&attr, &base, &size);
+      real.pthread_attr_destroy(&attr);
+      tcb_find_stackblock(base, size);
+    }
+  }
+  for (;;) {
+    sched.lock.lock();
+    bool more = sched.n_idle_ms < kSpareMs && sched.n_ms < kMaxMs;
+    sched.lock.unlock();
+    if (more) create_m();
+    if (gpool_wants_scavenge()) gpool_scavenge();
+    // Release: pairs with the acquire in sched_start; the layout found above is visible.
+    g_creator_alive.store(true, std::memory_order_release);
+    g_creator_note.sleep();
+    g_creator_note.clear();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void request_m() { g_creator_note.signal(); }
+
+int sched_start_helpers(G* self) {
+  uint64_t all = ~kUnmaskable;
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
+  g_creator_alive.store(false, std::memory_order_relaxed);
+  int error = create_kernel_thread(creator_main, nullptr);
+  if (error == 0) error = sysmon_start();
+  set_kernel_mask(self->m.load(std::memory_order_relaxed), self->sigmask);
+  if (error != 0) return error;
+  sched.helpers_lost = false;
+  // Acquire: pairs with the creator's release.
+  while (!g_creator_alive.load(std::memory_order_acquire)) raw_syscall(SYS_sched_yield);
+  return 0;
+}
+
+int sched_start(G* self) {
+  bool is_main = self == sched.main_g;
+  size_t stride = round_up(sizeof(P), 128);
+  char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
+  if (ps == nullptr) return EAGAIN;
+  for (int i = 0; i < sched.nprocs; ++i) {
+    sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
+    sched.ps[i]->id = i;
+  }
+  M* m0 = is_main ? new_m() : nullptr;
+  G* g0 = is_main ? gpool_get_system() : nullptr;
+  if (is_main && (m0 == nullptr || g0 == nullptr)) return EAGAIN;
+  if (int error = sched_start_helpers(self)) return error;
+
+  sched.lock.lock();
+  for (int i = sched.nprocs - 1; i >= (is_main ? 1 : 0); --i) put_idle_p_locked(sched.ps[i]);
+  sched.lock.unlock();
+  if (is_main) {
+    install_g0(m0, g0);
+    m0->kmask = self->sigmask;
+    m0->ktid.store(sys_gettid(), std::memory_order_relaxed);
+    m0->inside.store(0, std::memory_order_relaxed);
+    tcb_unregister_rseq(self->tp);
+    join_all_ms(m0);
+    acquire_p(m0, sched.ps[0]);
+    m0->cur = self;
+    self->wired = false;
+    self->m.store(m0, std::memory_order_relaxed);
+  }
+  // Release: pairs with the acquire of those who ask whether the scheduler runs.
+  sched.started.store(true, std::memory_order_release);
+  return 0;
+}
+
+void sched_reset_after_fork() {
+  G* self = this_g();
+  M* m = self->m.load(std::memory_order_relaxed);
+  sched.main_g = self;
+  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m->attention.store(kNone, std::memory_order_relaxed);
+  if (!sched.started.load(std::memory_order_relaxed)) return;
+  sched.lock.reset_after_fork();
+  sched.global.clear();
+  sched.global_size.store(0, std::memory_order_relaxed);
+  sched.idle_ps = nullptr;
+  sched.n_idle_ps.store(0, std::memory_order_relaxed);
+  sched.idle_ms = nullptr;
+  sched.n_idle_ms = 0;
+  sched.all_ms = m->wired ? nullptr : m;
+  m->all_next = nullptr;
+  sched.n_ms = m->wired ? 0 : 1;
+  sched.n_spinning.store(0, std::memory_order_relaxed);
+  sched.timekeeper = nullptr;
+  sched.sysmon_asleep.store(false, std::memory_order_relaxed);
+  sched.helpers_lost = true;
+  for (int i = 0; i < sched.nprocs; ++i) {
+    P* p = sched.ps[i];
+    p->runq.reset_after_fork();
+    p->timers.reset_after_fork();
+    p->gs_created.store(0, std::memory_order_relaxed);
+    p->gs_ended.store(0, std::memory_order_relaxed);
+    if (p != m->p) {
+      p->free_gs.clear();  // another M may have been changing it
+      put_idle_p_locked(p);
+    }
+  }
+  if (m->wired) return;
+  if (m->p == nullptr) acquire_p(m, get_idle_p_locked());
+  // libc takes the stacks of all threads but the caller for free, and this M's g0 may stand on one of them.
+  tcb_unregister_rseq(m->g0.tp);
+  m->inside.store(0, std::memory_order_relaxed);
+  self->locks = 0;
+  G* g0 = gpool_get_system();
+  enter();
+  MN_CHECK(g0 != nullptr, "no memory for the scheduler of a forked child");
+  install_g0(m, g0);
+}
+
+}  // namespace mn

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Switching: what a P's M does from one G to the next. See sched.h for the rules.
+//
+// The fast path never leaves the two Gs: park() takes the next G from the local queue and switches to it directly. Only
+// when the P has nothing is g0 resumed, whose loop may steal, sleep, or give the P away.
+//
+// Rejected: always switching through g0 (two switches per scheduling decision); publishing the parking G before the
+// switch with a "running" flag that wakers spin on (a waker could spin for as long as the kernel keeps the M off its
+// CPU); a lock per G.
+#include "runtime/sched/sched.h"
+
+#include <signal.h>
+
+namespace mn {
+
+constinit Sched sched{};
+thread_local constinit G* tls_g = nullptr;
+constinit ptrdiff_t tls_g_offset = 0;
+constinit SignalHook deliver_signals = nullptr;
+constinit AdoptHook adopt_thread = nullptr;
+constinit std::atomic<uint64_t> process_signals{0};
+constinit Hook route_process_signals = nullptr;
+
+namespace {
+
+constexpr uint32_t kGlobalPoll = 61;     // as Go: prime, so that it does not fall in step with the program
+constexpr uint32_t kMaxNextStreak = 64;  // runnext may overtake the ring this often in a row
+
+// The next G of this P without stealing or sleeping; g0 when there is none.
+MN_INLINE G* pick_local(M* m) {
+  P* p = m->p;
+  if (MN_UNLIKELY(p == nullptr)) return &m->g0;
+  uint32_t tick = p->tick.load(std::memory_order_relaxed) + 1;
+  p->tick.store(tick, std::memory_order_relaxed);
+  if (MN_UNLIKELY(tick % kGlobalPoll == 0)) {
+    if (p->timers.next() != kForever) p->timers.run(now_ns());
+    if (sched.global_size.load(std::memory_order_relaxed) != 0)
+      if (G* g = global_get(m)) return g;
+  }
+  if (p->runq.has_next() && (p->next_streak < kMaxNextStreak || p->runq.ring_empty())) {
+    if (G* g = p->runq.pop_next()) {
+      ++p->next_streak;
+      return g;
+    }
+  }
+  p->next_streak = 0;
+  if (G* g = p->runq.pop()) return g;
+  if (G* g = p->runq.pop_next()) return g;
+  return &m->g0;
+}
+
+MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
+  MN_DCHECK(g->locks == 1 && next->locks == 1, "switch outside");
+  m->commit = commit;
+  m->commit_arg = arg;
+  m->prev = g;
+  m->cur = next;
+  next->m.store(m, std::memory_order_relaxed);
+  next->state = GState::kRunning;
+  if (MN_LIKELY(m->p != nullptr)) ++m->p->switches;
+  if (MN_UNLIKELY(next->sigmask != m->kmask) && !next->system) set_kernel_mask(m, next->sigmask);
+  context_switch(&g->ctx, &next->ctx, next->tp);
+  finish_switch();
+}
+
+// Tail of the local ring, or half of it to the global queue when it is full.
+void queue_tail(M* m, G* g) {
+  P* p = m->p;
+  while (!p->runq.push(g)) {
+    G* half[128 + 1];
+    uint32_t n = p->runq.pop_half(half);
+    if (n == 0) continue;
+    half[n++] = g;
+    SpinGuard guard(sched.lock);
+    for (uint32_t i = 0; i < n; ++i) global_put_locked(half[i]);
+    return;
+  }
+}
+
+void commit_yield(M* m, G* prev, void*) {
+  prev->state = GState::kRunnable;
+  if (m->p == nullptr)
+    global_put(prev);
+  else
+    queue_tail(m, prev);
+}
+
+void commit_lost_p(M*, G* prev, void*) {
+  prev->state = GState::kRunnable;
+  global_put(prev);
+}
+
+}  // namespace
+
+void finish_switch() {
+  M* m = this_g()->m.load(std::memory_order_relaxed);
+  if (Commit commit = m->commit) {
+    m->commit = nullptr;
+    commit(m, m->prev, m->commit_arg);
+  }
+}
+
+void park(Commit commit, void* arg) {
+  G* g = this_g();
+  M* m = g->m.load(std::memory_order_relaxed);
+  g->state = GState::kWaiting;
+  switch_to(g, m, pick_local(m), commit, arg);
+}
+
+void park_for(G* next, Commit commit, void* arg) {
+  G* g = this_g();
+  g->state = GState::kWaiting;
+  switch_to(g, g->m.load(std::memory_order_relaxed), next, commit, arg);
+}
+
+bool yield_now() {
+  G* g = this_g();
+  M* m = g->m.load(std::memory_order_relaxed);
+  G* next = pick_local(m);
+  if (next == &m->g0) {
+    if (sched.global_size.load(std::memory_order_relaxed) == 0) return false;
+    next = global_get(m);
+    if (next == nullptr) return false;
+  }
+  switch_to(g, m, next, commit_yield, nullptr);
+  return true;
+}
+
+void ready(G* g, Place place) {
+  if (MN_UNLIKELY(g->wired)) return g->note.signal();
+  g->state = GState::kRunnable;
+  G* self = this_g();
+  M* m = self->m.load(std::memory_order_relaxed);
+  if (MN_UNLIKELY(m == nullptr || m->p == nullptr)) return global_put(g);
+  if (place == Place::kNext) {
+    if (G* kicked = m->p->runq.push_next(g)) queue_tail(m, kicked);
+  } else {
+    queue_tail(m, g);
+    // Seq_cst: the G is visible before we look for idle Ps (pairs with the fence after n_spinning drops, idle.cc).
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
+}
+
+M* enter_slow(G* g, M* m) {
+  uint32_t seen = kClaim;
+  // Acq_rel: pairs with sysmon's compare-exchange; exactly one of the two wins.
+  if (m->attention.compare_exchange_strong(seen, kNone, std::memory_order_acq_rel)) return m;
+  MN_CHECK(seen == kLostP || seen == kNone, "attention word");
+  if (seen == kNone) return m;
+  m->attention.store(kNone, std::memory_order_relaxed);
+  m->p = nullptr;
+  sched.lock.lock();
+  P* p = get_idle_p_locked();
+  sched.lock.unlock();
+  if (p != nullptr) {
+    acquire_p(m, p);
+    return m;
+  }
+  switch_to(g, m, &m->g0, commit_lost_p, nullptr);
+  return this_g()->m.load(std::memory_order_relaxed);
+}
+
+void leave_slow(G* g) {
+  if (deliver_signals != nullptr) deliver_signals(g);
+}
+
+void set_kernel_mask(M* m, uint64_t mask) {
+  m->kmask = mask;
+  uint64_t set = mask & ~kUnmaskable;
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&set), 0, 8);
+}
+
+void g0_loop(M* m) {
+  for (;;) {
+    G* next = find_runnable(m);
+    m = this_g()->m.load(std::memory_order_relaxed);
+    switch_to(&m->g0, m, next, nullptr, nullptr);
+  }
+}
+
+}  // namespace mn

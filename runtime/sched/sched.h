@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler: G, M and P as in the Go runtime. This page says who may touch what; sched.cc switches, idle.cc starts and
+// stops Ms, sysmon.cc takes Ps back from Ms that sleep in the kernel.
+//
+// G  an application thread (g.h).
+// M  a kernel thread. It runs Gs while it holds a P; between them it may run its g0, whose loop looks for work.
+// P  a scheduling context: run queue, timers, caches. There are exactly MN_PROCS of them.
+//
+// Inside and outside. A thread is *inside* libmn between enter() and leave(). Inside, it takes no signal handler (they are
+// deferred), it cannot lose its P, and it may hold SpinLocks. Every switch happens inside, and both Gs of a switch are
+// inside, so that the state is the same before and after. Program code runs outside. enter() does not nest.
+//
+//   enter():  g->locks = 1            handlers are deferred from here on; the G can no longer change its M
+//             m = g->m;  m->inside = 1
+//             compiler barrier
+//             m->attention != 0 ?     sysmon wants the P, or has taken it
+//
+//   sysmon:   m->attention = kClaim;  membarrier (a full fence on every CPU that runs one of our threads)
+//             m->inside == 0 and compare-exchange kClaim -> kLostP  ?  the P is sysmon's  :  withdraw
+//
+// Either the M's store of `inside` is seen by sysmon, which withdraws, or the M's load of `attention` sees the claim and
+// the two settle it by compare-exchange. The fast path has no fence; where membarrier(2) is missing, enter() has one.
+// An M whose P was taken runs on, in program code, until its next enter(): then it takes an idle P or queues its G and
+// sleeps. Hence blocking in any system call, interposed or not, needs no co-operation.
+//
+// Publication. park() never publishes the parking G itself: it leaves a commit function and its argument in the M, and
+// whoever runs next on that M calls it, on another stack. Until then the bucket lock that guards the sleep stays held.
+//
+// Order of locks: timer heap -> wait-queue bucket -> Sched::lock -> (none). Stack-pool locks nest in nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/base/list.h"
+#include "runtime/base/rand.h"
+#include "runtime/sched/g.h"
+#include "runtime/sched/runq.h"
+#include "runtime/sched/timer.h"
+
+namespace mn {
+
+constexpr int kMaxProcs = 256;
+constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 and 33
+
+using Commit = void (*)(M* m, G* prev, void* arg);
+
+struct P {
+  int id = 0;
+  // Who holds it; null when idle. Written by the M that acquires or releases it, and by sysmon when it takes it.
+  std::atomic<M*> m{nullptr};
+  P* next_idle = nullptr;             // Sched::lock
+  std::atomic<uint32_t> tick{0};      // switches so far; sysmon reads it to see whether the P moves
+  uint32_t next_streak = 0;           // consecutive picks of runnext
+  RunQueue<G, 256> runq;
+  TimerHeap timers;
+  Stack<G, &G::next> free_gs;         // slots of the default class, kept by thread creation
+  // Threads created and ended here, for finding the last one; written by the P's M, summed by anybody.
+  std::atomic<uint64_t> gs_created{0}, gs_ended{0};
+  uint64_t switches = 0, steals = 0;
+};
+
+enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2 };
+
+struct M {
+  G g0;
+  G* cur = nullptr;
+  P* p = nullptr;                     // written by this M only, and by whoever starts it while it sleeps
+  std::atomic<uint32_t> inside{1};    // see above: plain store by this M, read by sysmon
+  std::atomic<uint32_t> attention{kNone};
+  Commit commit = nullptr;
+  void* commit_arg = nullptr;
+  G* prev = nullptr;
+  uint64_t kmask = 0;                 // the kernel's signal mask of this thread
+  bool spinning = false;
+  bool wired = false;                 // belongs to one G, has no P
+  Note note;                          // where it sleeps when it has no P or nothing to do
+  P* given = nullptr;                 // P handed over with the wake-up; Sched::lock or the sleeping M
+  M* next_idle = nullptr;             // Sched::lock
+  M* all_next = nullptr;              // Sched::lock
+  Xorshift32 rand{1};
+  std::atomic<int> ktid{0};
+  int id = 0;
+  // sysmon's notes
+  uint32_t seen_tick = 0;
+  int64_t seen_cpu = 0;
+  int64_t seen_at = 0;
+};
+
+struct Sched {
+  SpinLock lock;
+  Fifo<G, &G::next> global;                // Sched::lock
+  std::atomic<uint32_t> global_size{0};    // its size, readable without
+  P* ps[kMaxProcs] = {};
+  int nprocs = 0;
+  P* idle_ps = nullptr;                    // Sched::lock
+  std::atomic<int> n_idle_ps{0};
+  M* idle_ms = nullptr;                    // Sched::lock
+  int n_idle_ms = 0;                       // Sched::lock
+  M* all_ms = nullptr;                     // Sched::lock
+  int n_ms = 0;                            // Sched::lock; made or being made
+  std::atomic<int> n_spinning{0};
+  M* timekeeper = nullptr;                 // Sched::lock: the idle M that sleeps until the next timer
+  std::atomic<bool> sysmon_asleep{false};  // sysmon sleeps until a P leaves the idle list
+  Note sysmon_note;
+  std::atomic<bool> started{false};
+  bool fence_on_enter = false;             // no membarrier(2)
+  bool helpers_lost = false;               // forked: creator and sysmon did not come along
+  G* main_g = nullptr;
+};
+
+extern Sched sched;
+
+// --- inside / outside
+M* enter_slow(G* g, M* m);
+// Makes the calling thread, which libmn has not met, a wired G (thread/adopt.cc).
+using AdoptHook = G* (*)();
+extern AdoptHook adopt_thread;
+void leave_slow(G* g);
+
+MN_INLINE M* enter() {
+  G* g = this_g();
+  if (MN_UNLIKELY(g == nullptr)) g = adopt_thread();
+  MN_DCHECK(g->locks == 0, "enter");
+  g->locks = 1;
+  __asm__ volatile("" ::: "memory");
+  M* m = g->m.load(std::memory_order_relaxed);
+  m->inside.store(1, std::memory_order_relaxed);
+  if (MN_UNLIKELY(sched.fence_on_enter)) std::atomic_thread_fence(std::memory_order_seq_cst);
+  __asm__ volatile("" ::: "memory");  // sysmon's membarrier makes this a StoreLoad fence
+  if (MN_UNLIKELY(m->attention.load(std::memory_order_relaxed) != kNone)) return enter_slow(g, m);
+  return m;
+}
+
+MN_INLINE void leave() {
+  G* g = this_g();
+  // Release: what was done inside is complete before sysmon may take the P (pairs with its acquire of `inside`).
+  g->m.load(std::memory_order_relaxed)->inside.store(0, std::memory_order_release);
+  __asm__ volatile("" ::: "memory");
+  g->locks = 0;
+  __asm__ volatile("" ::: "memory");
+  if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0)) leave_slow(g);
+}
+
+// --- switching; all inside
+// Stops the running G; commit(m, g, arg) runs once its stack is free. Returns when somebody readies it.
+void park(Commit commit, void* arg);
+// Runs `next` at once instead of the running G.
+void park_for(G* next, Commit commit, void* arg);
+// First thing on a new G's stack, and after every switch.
+void finish_switch();
+// Makes a parked or new G runnable: to run next here, or at the tail of the queue.
+enum class Place { kNext, kTail };
+void ready(G* g, Place place = Place::kNext);
+// Lets others run. False: there was nobody.
+bool yield_now();
+// Signals that came while this thread was on g0, for somebody to take (thread/signal.cc). Null: none pending.
+extern std::atomic<uint64_t> process_signals;
+using Hook = void (*)();
+extern Hook route_process_signals;
+// Deferred signals are run by this hook when a G leaves (thread/signal.cc); takes the G's pending set.
+using SignalHook = void (*)(G* g);
+extern SignalHook deliver_signals;
+void set_kernel_mask(M* m, uint64_t mask);
+
+// --- idle.cc
+void wake_p();                 // an M for an idle P, if nobody is looking for work already
+G* find_runnable(M* m);        // on g0; sleeps until there is work
+void global_put(G* g);         // and wakes a P for it
+void global_put_locked(G* g);
+G* global_get(M* m);           // a fair share to the P's queue, one to run
+void put_idle_p_locked(P* p);
+P* get_idle_p_locked();
+void acquire_p(M* m, P* p);
+void hand_off_p(P* p);         // of an M that blocks: to an M that runs it, or idle
+bool run_timers(int64_t now);  // of all Ps
+
+// --- ms.cc
+// Makes the Ps and, of the calling thread, M0 (when its G is main's; a foreign thread stays wired). Starts the helper
+// threads. 0 or errno.
+int sched_start(G* self);
+int sched_start_helpers(G* self);
+void request_m();              // ask the creator thread for one more M
+void g0_loop(M* m);
+void m_init(M* m);
+// In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after.
+void sched_reset_after_fork();
+
+// --- sysmon.cc
+int sysmon_start();
+void sysmon_wake();
+
+}  // namespace mn

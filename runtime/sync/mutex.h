@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// pthread_mutex_t of the kinds that live in one process, in glibc's layout (struct __pthread_mutex_s), so that static
+// initialisers, pthread_mutex_init and what libc's own code reads (owner, kind) stay true.
+//
+//   __lock    0 free; 1 held; 2 held, and somebody may wait. May be 1 only while no thread is queued or about to queue;
+//             must not drop from 2 to 0 without a wake-up.
+//   __owner   thread id of the holder (a G's own, not the kernel thread's); written by the holder only, 0 when free
+//   __count   recursive kind: depth; written by the holder only
+//   __nusers  holders; glibc's pthread_mutex_destroy reads it
+//   __kind    type in the low two bits; the bits of kMutexLibcKinds make it libc's business
+//
+// Unlocking gives the mutex to nobody: a thread that comes along may take it before the woken one runs (as in glibc; Mesa
+// semantics cost one switch less per hand-over).
+#pragma once
+
+#include <pthread.h>
+
+#include "runtime/os/clock.h"
+
+namespace mn {
+
+constexpr int kMutexLibcKinds = 0x10 | 0x20 | 0x40 | 0x80;  // robust, priority inheritance, priority protection, shared
+
+inline bool mutex_is_libcs(const pthread_mutex_t* m) { return (m->__data.__kind & kMutexLibcKinds) != 0; }
+
+// All return errno values exactly as glibc does.
+int mutex_lock(pthread_mutex_t* m);
+int mutex_trylock(pthread_mutex_t* m);
+int mutex_timedlock(pthread_mutex_t* m, clockid_t clock, const timespec* abstime);
+int mutex_unlock(pthread_mutex_t* m);
+int mutex_destroy(pthread_mutex_t* m);
+
+// For condition variables. Gives the caller's mutex up inside libmn, whatever its depth is; *wake_one: somebody waits for
+// it, wake one on its address later. 0, or EPERM when the caller does not hold an error-checking or recursive one.
+int mutex_release_for_wait(pthread_mutex_t* m, unsigned* depth, bool* wake_one);
+void mutex_reacquire(pthread_mutex_t* m, unsigned depth);
+void mutex_wake_one(pthread_mutex_t* m);
+
+}  // namespace mn

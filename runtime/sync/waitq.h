@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one mechanism that parks a thread: queues of waiters, found by the address they wait on, as futex(2) does it.
+//
+// An address hashes to one of 2^16 buckets. A bucket holds a list of queues, one per address; a queue is the chain of its
+// waiters in order of arrival, and the oldest waiter is its head. All of it lies on the waiters' stacks.
+//
+// States of a Waiter, written under its bucket's lock only:
+//   kFresh   not queued yet             -> kQueued (enqueue), kTimedOut (its timer was faster)
+//   kQueued  in a queue                 -> kWoken, kTimedOut, kInterrupted, each by whoever takes it off the queue
+//   others   final; the G is, or is being made, runnable, and the waiter may vanish
+//
+// wait() holds the bucket's lock from the moment the condition is checked until the G's stack is free: the lock is
+// released by the commit function, on the next G's stack. A waker that gets the lock thus finds either no waiter or one
+// that can be made runnable. (A wired G releases the lock and then sleeps on its note, which remembers.)
+//
+// Order of locks: timer heap, then bucket. The timer is therefore armed before the bucket is locked and may fire in
+// between; kFresh is there for that.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/os/clock.h"
+#include "runtime/sched/sched.h"
+
+namespace mn {
+
+enum class WaitState : uint8_t { kFresh, kQueued, kWoken, kTimedOut, kInterrupted };
+
+struct Waiter {
+  const void* key = nullptr;
+  G* g = nullptr;
+  uint32_t* counter = nullptr;  // decremented when it leaves the queue unwoken; guarded by the bucket's lock
+  uint32_t bits = ~0u;          // what it waits for, to the primitive's taste
+  WaitState state = WaitState::kFresh;
+  Waiter* next = nullptr;       // in its queue
+  Waiter* prev = nullptr;
+  Waiter* tail = nullptr;       // of its queue, while it is the head
+  Waiter* next_queue = nullptr; // in its bucket, while it is the head
+  Timer timer;
+};
+
+struct Bucket {
+  SpinLock lock;
+  Waiter* queues = nullptr;
+};
+
+Bucket* bucket_of(const void* key);
+
+// All with the bucket's lock held.
+Waiter* first_waiter(Bucket* b, const void* key);
+void remove_waiter(Bucket* b, Waiter* w);
+// Takes the oldest waiter off and marks it woken; the caller readies its G. Null: nobody waits.
+G* take_waiter(Bucket* b, const void* key);
+
+struct WaitOptions {
+  Deadline deadline{};
+  uint32_t* counter = nullptr;
+};
+
+// before(arg) runs under the bucket's lock just before the thread is queued; false: do not wait (EAGAIN). It may set
+// `after`, which runs once the lock is released, on the next thread's stack: `after_arg` must not point into the waiter's.
+struct WaitHooks {
+  bool (*before)(void* arg) = nullptr;
+  void* arg = nullptr;
+  void (*after)(void* arg) = nullptr;
+  void* after_arg = nullptr;
+};
+
+// Inside. Returns 0 (woken), EAGAIN (before() said no), ETIMEDOUT, or EINTR: a signal handler wants to run, which leave()
+// does, or the thread was cancelled. Who cannot end with EINTR waits again.
+int wait_on(const void* key, const WaitOptions& options, WaitHooks& hooks);
+
+template <class Check>
+int wait_if(const void* key, const WaitOptions& options, Check check) {
+  WaitHooks hooks{[](void* c) { return (*static_cast<Check*>(c))(); }, &check};
+  return wait_on(key, options, hooks);
+}
+
+// Inside. Wakes up to `count` waiters in order of arrival; returns how many.
+int wake(const void* key, int count);
+
+// Inside. Ends g's present wait with EINTR if there is one that may be interrupted.
+bool interrupt_wait(G* g);
+
+void waitq_reset_after_fork();
+
+}  // namespace mn

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Birth of a thread. What must be a kernel thread of its own (a real-time policy, an affinity mask) is created by libc and
+// adopted on its first call; everything else is a G.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/options.h"
+#include "runtime/os/memory.h"
+#include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/end.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+constinit size_t g_default_stack = 0;
+constinit size_t g_default_guard = kPageSize;
+
+struct Request {
+  size_t stack_size = 0;
+  size_t guard_size = 0;
+  void* user_stack = nullptr;
+  bool detached = false;
+  bool kernel_thread = false;
+  bool own_mask = false;
+  uint64_t mask = 0;
+};
+
+bool wants_own_cpus(const pthread_attr_t* attr) {
+  cpu_set_t cpus;
+  memset(&cpus, 0xff, sizeof cpus);
+  real.pthread_attr_getaffinity_np(attr, sizeof cpus, &cpus);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&cpus);  // all ones: none was set
+  for (size_t i = 0; i < sizeof cpus; ++i)
+    if (bytes[i] != 0xff) return true;
+  return false;
+}
+
+bool wants_own_policy(const pthread_attr_t* attr) {
+  int inherit = PTHREAD_INHERIT_SCHED, policy = SCHED_OTHER;
+  sched_param param{};
+  real.pthread_attr_getinheritsched(attr, &inherit);
+  real.pthread_attr_getschedpolicy(attr, &policy);
+  real.pthread_attr_getschedparam(attr, &param);
+  return inherit == PTHREAD_EXPLICIT_SCHED && (policy != SCHED_OTHER || param.sched_priority != 0);
+}
+
+void read_attr(const pthread_attr_t* attr, Request* r) {
+  r->stack_size = g_default_stack;
+  r->guard_size = g_default_guard;
+  if (attr == nullptr) return;
+  void* base = nullptr;
+  size_t size = 0;
+  int detach = PTHREAD_CREATE_JOINABLE;
+  sigset_t mask;
+  real.pthread_attr_getstack(attr, &base, &size);
+  if (reinterpret_cast<uintptr_t>(base) + size != 0) r->user_stack = base;
+  real.pthread_attr_getstacksize(attr, &r->stack_size);
+  if (size == 0 && g_default_stack != 0) r->stack_size = g_default_stack;
+  real.pthread_attr_getguardsize(attr, &r->guard_size);
+  real.pthread_attr_getdetachstate(attr, &detach);
+  r->detached = detach == PTHREAD_CREATE_DETACHED;
+  if (real.pthread_attr_getsigmask_np(attr, &mask) == 0) {
+    r->own_mask = true;
+    memcpy(&r->mask, &mask, sizeof r->mask);
+  }
+  r->kernel_thread = wants_own_cpus(attr) || wants_own_policy(attr);
+}
+
+// A kernel thread that the program asked for: counts as one of its threads.
+struct KernelStart {
+  void* (*start)(void*);
+  void* arg;
+};
+
+void* kernel_thread_main(void* p) {
+  KernelStart s = *static_cast<KernelStart*>(p);
+  ::free(p);
+  self_g();
+  return s.start(s.arg);
+}
+
+int create_kernel_thread(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+  auto* s = static_cast<KernelStart*>(::malloc(sizeof(KernelStart)));
+  if (s == nullptr) return EAGAIN;
+  *s = {start, arg};
+  count_kernel_thread(1);
+  int error = real.pthread_create(out, attr, kernel_thread_main, s);
+  if (error != 0) {
+    count_kernel_thread(-1);
+    ::free(s);
+  }
+  return error;
+}
+
+// The program's part of a thread's life. libc's pthread_exit and cancellation unwind to the buffer registered here.
+MN_NOINLINE void run(G* g) {
+  __pthread_unwind_buf_t buf;
+  // Not a longjmp of ours: libc jumps here after it has unwound the stack.
+  if (__sigsetjmp(reinterpret_cast<__jmp_buf_tag*>(&buf.__cancel_jmp_buf), 0) == 0) {
+    real.__pthread_register_cancel(&buf);
+    g->result = PTHREAD_CANCELED;
+    g->result = g->start(g->arg);
+  }
+}
+
+void g_main(void* arg) {
+  auto* g = static_cast<G*>(arg);
+  finish_switch();
+  leave();
+  real.__ctype_init();
+  run(g);
+  thread_end(g);
+}
+
+int ensure_scheduler(G* self) {
+  // Acquire: pairs with the release in sched_start.
+  if (MN_UNLIKELY(!sched.started.load(std::memory_order_acquire))) return sched_start(self);
+  if (MN_UNLIKELY(sched.helpers_lost)) return sched_start_helpers(self);
+  return 0;
+}
+
+}  // namespace
+
+void threads_init() {
+  pthread_attr_t attr;
+  real.pthread_getattr_default_np(&attr);
+  real.pthread_attr_getstacksize(&attr, &g_default_stack);
+  real.pthread_attr_getguardsize(&attr, &g_default_guard);
+  real.pthread_attr_destroy(&attr);
+  if (options.stack_size != 0) g_default_stack = round_up(options.stack_size, kPageSize);
+}
+
+int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+  G* self = self_g();
+  if (ensure_scheduler(self) != 0) return EAGAIN;
+  Request r;
+  read_attr(attr, &r);
+  if (MN_UNLIKELY(r.kernel_thread)) return create_kernel_thread(out, attr, start, arg);
+  if (r.user_stack != nullptr && r.stack_size < static_cast<size_t>(PTHREAD_STACK_MIN)) return EINVAL;
+
+  G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack);
+  if (g == nullptr) return EAGAIN;
+  g->start = start;
+  g->arg = arg;
+  g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
+  if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
+  char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;
+  size_t bytes = r.user_stack != nullptr ? r.stack_size : static_cast<size_t>(reinterpret_cast<char*>(g) - low);
+  context_make(&g->ctx, low, bytes, g_main, g);
+  *out = reinterpret_cast<pthread_t>(g->tp);
+
+  M* m = enter();
+  if (m->p != nullptr)
+    m->p->gs_created.store(m->p->gs_created.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  else
+    count_kernel_thread(1);
+  ready(g);
+  leave();
+  return 0;
+}
+
+}  // namespace mn

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Death of a thread, and pthread_exit.
+//
+// The order of the last acts is libc's: C++ thread_local destructors, thread-specific data, then libc's own state. The
+// last thread of the process calls exit(0). At last the G is published as dead by its successor, once its stack is free:
+// to the joiner, who runs next at once if one waits, or to the pool.
+//
+// Main is a G whose first frames are libc's. When it calls pthread_exit, libc unwinds to a jump buffer of its own and then
+// ends the kernel thread, which may be running other Gs by then; so that buffer, the outermost of the chain, is made to
+// lead to main_ended() instead.
+#include "runtime/thread/end.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+
+#include "runtime/arch/context.h"
+#include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sync/waitq.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+constinit std::atomic<bool> g_main_ended{false};
+constinit std::atomic<bool> g_exiting{false};
+constinit std::atomic<int64_t> g_extra_alive{0};
+constinit std::atomic<uint64_t> g_extra_created{0};
+
+void count_end() {
+  M* m = enter();
+  if (m->p != nullptr)
+    m->p->gs_ended.store(m->p->gs_ended.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  else
+    count_kernel_thread(-1);
+  leave();
+}
+
+// Ends the process when no thread is left. Each ending thread counts itself first and then looks, so the last one sees 0.
+void exit_if_last() {
+  // Seq_cst: between the count of this thread's end and the look at the others'.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!g_main_ended.load(std::memory_order_seq_cst) || threads_alive() != 0) return;
+  if (!g_exiting.exchange(true, std::memory_order_relaxed)) ::exit(0);
+}
+
+// On the successor's stack.
+void commit_end(M*, G* g, void*) {
+  Bucket* b = bucket_of(&g->life);
+  b->lock.lock();
+  // Release: pairs with the acquire of joiners; result is visible.
+  uint32_t life = g->life.fetch_or(kDead, std::memory_order_release);
+  G* joiner = take_waiter(b, &g->life);
+  b->lock.unlock();
+  if (joiner != nullptr) ready(joiner);
+  if ((life & kDetached) != 0 && g->slot != nullptr) gpool_put(g);
+}
+
+[[noreturn]] void main_ended() {
+  G* g = this_g();
+  g_main_ended.store(true, std::memory_order_seq_cst);  // pairs with exit_if_last
+  thread_end(g);
+}
+
+}  // namespace
+
+uint64_t threads_created() {
+  uint64_t n = g_extra_created.load(std::memory_order_relaxed);
+  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i)
+    n += sched.ps[i]->gs_created.load(std::memory_order_relaxed);
+  return n;
+}
+
+int64_t threads_alive() {
+  int64_t n = 0;
+  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i)
+    n -= static_cast<int64_t>(sched.ps[i]->gs_ended.load(std::memory_order_seq_cst));  // before created: never below
+  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i)
+    n += static_cast<int64_t>(sched.ps[i]->gs_created.load(std::memory_order_seq_cst));
+  return n + g_extra_alive.load(std::memory_order_seq_cst);
+}
+
+void count_kernel_thread(int delta) {
+  g_extra_alive.fetch_add(delta, std::memory_order_seq_cst);  // pairs with threads_alive
+  if (delta > 0) g_extra_created.fetch_add(1, std::memory_order_relaxed);
+}
+
+void threads_forget_after_fork() {
+  g_extra_alive.store(0, std::memory_order_relaxed);
+  g_extra_created.store(0, std::memory_order_relaxed);
+  // A thread that forked is the child's main thread: when it ends, so does the child.
+  g_main_ended.store(this_g()->slot != nullptr, std::memory_order_relaxed);
+  if (this_g()->slot != nullptr) count_kernel_thread(1);
+}
+
+void thread_end(G* g) {
+  real.__call_tls_dtors();
+  run_key_destructors();
+  ::uselocale(LC_GLOBAL_LOCALE);
+  if (g->slot != nullptr) {
+    count_end();
+    tcb_retire_self();
+  }
+  exit_if_last();
+  enter();
+  Bucket* b = bucket_of(&g->life);
+  b->lock.lock();
+  g->life.fetch_or(kExiting, std::memory_order_relaxed);  // the bucket's lock orders it
+  Waiter* w = first_waiter(b, &g->life);
+  G* joiner = w != nullptr && !w->g->wired ? take_waiter(b, &g->life) : nullptr;
+  b->lock.unlock();
+  if (joiner != nullptr)
+    park_for(joiner, commit_end, nullptr);
+  else
+    park(commit_end, nullptr);
+  fatal("a dead thread was resumed", "thread/end.cc");
+}
+
+// glibc's layout of __pthread_unwind_buf_t: the chain goes through the first private word; program counter and stack
+// pointer of the jump buffer are mangled with the pointer guard (sysdeps/unix/sysv/linux/x86_64/____longjmp_chk.S).
+void thread_exit(void* result) {
+  G* g = self_g();
+  g->result = result;
+  if (g == sched.main_g && g->slot == nullptr && sched.started.load(std::memory_order_relaxed)) {
+    __pthread_unwind_buf_t here;
+    real.__pthread_register_cancel(&here);
+    auto* outermost = static_cast<__pthread_unwind_buf_t*>(here.__pad[0]);
+    real.__pthread_unregister_cancel(&here);
+    while (outermost != nullptr && outermost->__pad[0] != nullptr)
+      outermost = static_cast<__pthread_unwind_buf_t*>(outermost->__pad[0]);
+    MN_CHECK(outermost != nullptr, "main's unwind buffer");
+    constexpr int kJbPc = 7;
+    auto* jmpbuf = reinterpret_cast<uint64_t*>(&outermost->__cancel_jmp_buf[0]);
+    jmpbuf[kJbPc] = mangle_pointer(reinterpret_cast<uint64_t>(bottom_stub(main_ended)));
+  }
+  real.pthread_exit(result);
+  __builtin_unreachable();
+}
+
+}  // namespace mn

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// fork. The child has one thread, the caller's G on a copy of its M; all other Gs, Ms and Ps' queues are forgotten, as
+// libc forgets its threads. The handlers are registered before the program's own: `prepare` runs last and `child` first.
+//
+//   prepare  goes inside and takes the locks whose data the child must find whole: the slot pools'
+//   child    resets what other Ms may have been changing; the creator and sysmon are started again when the child
+//            creates its first thread
+#include <pthread.h>
+
+#include "runtime/os/real.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sched/sched.h"
+#include "runtime/sync/once.h"
+#include "runtime/sync/waitq.h"
+#include "runtime/thread/end.h"
+#include "runtime/thread/signal.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+void prepare() {
+  self_g();
+  enter();
+  gpool_lock_all();
+}
+
+void parent() {
+  gpool_unlock_all();
+  leave();
+}
+
+void child() {
+  gpool_unlock_all();
+  waitq_reset_after_fork();
+  once_reset_after_fork();
+  sched_reset_after_fork();
+  threads_forget_after_fork();
+  signals_reset_after_fork();
+  leave();
+}
+
+}  // namespace
+
+void fork_init() { ::pthread_atfork(prepare, parent, child); }
+
+}  // namespace mn

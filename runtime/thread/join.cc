@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joining and detaching. A joiner claims the thread by putting itself into G::joiner, then waits on &G::life until the
+// successor of the dead thread has set kDead. Who sets kDetached and kDead, or kReaped, last, frees the slot.
+#include <errno.h>
+
+#include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sync/waitq.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+
+int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_only) {
+  G* g = thread_g(t);
+  G* self = self_g();
+  uint32_t life = g->life.load(std::memory_order_relaxed);
+  if ((life & kReaped) != 0) return ESRCH;
+  if ((life & kDetached) != 0) return EINVAL;
+  if (try_only && (life & (kExiting | kDead)) == 0) return EBUSY;
+  if (g == self || self->joiner.load(std::memory_order_relaxed) == g) return EDEADLK;
+  G* nobody = nullptr;
+  if (!g->joiner.compare_exchange_strong(nobody, self, std::memory_order_relaxed)) return EINVAL;
+  // Acquire: pairs with the release of kDead in end.cc.
+  while ((g->life.load(std::memory_order_acquire) & kDead) == 0) {
+    enter();
+    int error = wait_if(&g->life, {deadline, nullptr},
+                        [&] { return (g->life.load(std::memory_order_relaxed) & kDead) == 0; });
+    leave();
+    if (error == ETIMEDOUT && deadline.passed()) {
+      g->joiner.store(nullptr, std::memory_order_relaxed);
+      return ETIMEDOUT;
+    }
+    if (error == EINTR) {
+      g->joiner.store(nullptr, std::memory_order_relaxed);
+      cancellation_point();
+      nobody = nullptr;
+      if (!g->joiner.compare_exchange_strong(nobody, self, std::memory_order_relaxed)) return EINVAL;
+    }
+  }
+  if (result != nullptr) *result = g->result;
+  g->life.fetch_or(kReaped, std::memory_order_relaxed);
+  if (g->slot != nullptr) {
+    enter();
+    gpool_put(g);
+    leave();
+  }
+  return 0;
+}
+
+int thread_detach(pthread_t t) {
+  G* g = thread_g(t);
+  // Acq_rel: pairs with the release of kDead; if that came first, the slot is ours to free.
+  uint32_t life = g->life.load(std::memory_order_relaxed);
+  if ((life & kReaped) != 0) return ESRCH;
+  do {
+    if ((life & kDetached) != 0 || g->joiner.load(std::memory_order_relaxed) != nullptr) return EINVAL;
+  } while (!g->life.compare_exchange_weak(life, life | kDetached, std::memory_order_acq_rel));
+  if ((life & kDead) != 0 && g->slot != nullptr) {
+    enter();
+    gpool_put(g);
+    leave();
+  }
+  return 0;
+}
+
+}  // namespace mn

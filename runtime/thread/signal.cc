@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals. Every handler of the program is entered through on_signal(), which runs it at once when the interrupted thread
+// is outside libmn, and defers it otherwise: sem_post is async-signal-safe, and must not find the bucket that it needs
+// locked by the code it interrupted.
+//
+//   interrupted thread is              the signal
+//   a G outside libmn                  runs now, on this G
+//   a G inside                         is noted for this G, which runs it on leave(); a wait it begins meanwhile ends
+//   g0, sysmon, the creator            is noted for the process and routed to main (or whichever G does not block it)
+//   unknown to libmn                   runs now
+//   synchronous (SIGSEGV ... by fault) runs now, wherever: it belongs to the instruction
+//
+// A note is a record from a fixed pool, taken and freed without locks, so that handlers may do it.
+//
+// The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's mask
+// differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame returns.
+#include "runtime/thread/signal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "runtime/os/real.h"
+#include "runtime/sync/waitq.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+constexpr int kSignals = 65;
+constexpr int kRecords = 512;
+
+struct Action {
+  std::atomic<void*> handler{nullptr};  // sa_sigaction; null: the kernel has the program's own disposition
+  std::atomic<uint64_t> mask{0};
+  std::atomic<int> flags{0};
+};
+
+// owner: null free; kClaimed being filled; else the G it is for.
+struct Record {
+  std::atomic<G*> owner{nullptr};
+  int sig = 0;
+  siginfo_t info{};
+};
+
+constinit Action g_actions[kSignals];
+constinit Record g_records[kRecords];
+constinit G g_claimed;  // only its address matters
+constinit G g_process;  // stands for "whoever can take it"
+
+uint64_t bit(int sig) { return uint64_t{1} << (sig - 1); }
+
+bool synchronous(int sig, const siginfo_t* info) {
+  bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
+  return fault && info->si_code > 0;
+}
+
+void call_handler(int sig, siginfo_t* info, void* uc) {
+  const Action& a = g_actions[sig];
+  void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
+  if (handler == nullptr) return;
+  if ((a.flags.load(std::memory_order_relaxed) & SA_SIGINFO) != 0)
+    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
+  else
+    reinterpret_cast<void (*)(int)>(handler)(sig);
+}
+
+void note_signal(G* g, int sig, const siginfo_t* info) {
+  for (Record& r : g_records) {
+    G* free = nullptr;
+    // Acquire: pairs with the release that freed the record.
+    if (!r.owner.compare_exchange_strong(free, &g_claimed, std::memory_order_acquire)) continue;
+    r.sig = sig;
+    r.info = *info;
+    r.owner.store(g, std::memory_order_release);  // Release: pairs with take_record.
+    break;
+  }
+  // Seq_cst: pairs with must_look_up (waitq.cc).
+  g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);
+}
+
+bool take_record(G* g, int sig, siginfo_t* info) {
+  for (Record& r : g_records) {
+    if (r.owner.load(std::memory_order_acquire) != g || r.sig != sig) continue;  // Acquire: pairs with note_signal.
+    G* mine = g;
+    if (!r.owner.compare_exchange_strong(mine, &g_claimed, std::memory_order_acquire)) continue;
+    *info = r.info;
+    r.owner.store(nullptr, std::memory_order_release);  // Release: the record has been read.
+    return true;
+  }
+  return false;
+}
+
+void set_mask(G* g, uint64_t mask) {
+  g->sigmask = mask & ~kUnmaskable;
+  set_kernel_mask(g->m.load(std::memory_order_relaxed), g->sigmask);
+}
+
+// Runs one noted signal on the calling G, which is outside.
+void run_noted(G* g, int sig, siginfo_t* info) {
+  const Action& a = g_actions[sig];
+  uint64_t old = g->sigmask;
+  int saved_errno = errno;
+  int flags = a.flags.load(std::memory_order_relaxed);
+  set_mask(g, old | a.mask.load(std::memory_order_relaxed) | ((flags & SA_NODEFER) != 0 ? 0 : bit(sig)));
+  ucontext_t uc{};
+  memcpy(&uc.uc_sigmask, &old, sizeof old);
+  call_handler(sig, info, &uc);
+  memcpy(&old, &uc.uc_sigmask, sizeof old);
+  set_mask(g, old);
+  errno = saved_errno;
+}
+
+// Hook of leave().
+void deliver(G* g) {
+  for (;;) {
+    uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~g->sigmask;
+    if (due == 0) return;
+    int sig = __builtin_ctzll(due) + 1;
+    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records: one noted later sets it again
+    siginfo_t info;
+    while (take_record(g, sig, &info)) run_noted(g, sig, &info);
+  }
+}
+
+void on_signal(int sig, siginfo_t* info, void* context) {
+  G* g = this_g();
+  if (g == nullptr) return call_handler(sig, info, context);
+  if (g->system) {
+    if (synchronous(sig, info)) return call_handler(sig, info, context);
+    note_signal(&g_process, sig, info);
+    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
+    return;
+  }
+  if (g->locks != 0 && !synchronous(sig, info)) return note_signal(g, sig, info);
+  // The kernel blocked what the action says; the G may be switched out inside the handler and come back elsewhere.
+  auto* uc = static_cast<ucontext_t*>(context);
+  uint64_t before;
+  memcpy(&before, &uc->uc_sigmask, sizeof before);
+  before &= ~kUnmaskable;
+  const Action& a = g_actions[sig];
+  uint64_t nodefer = (a.flags.load(std::memory_order_relaxed) & SA_NODEFER) != 0 ? 0 : bit(sig);
+  uint64_t during = (before | a.mask.load(std::memory_order_relaxed) | nodefer) & ~kUnmaskable;
+  g->sigmask = during;
+  g->m.load(std::memory_order_relaxed)->kmask = during;
+  // A poke of signal_thread(): the real thing is in a record.
+  bool poke = info->si_code == SI_TKILL && info->si_pid == sys_getpid() && (g->sigpend.load() & bit(sig)) != 0;
+  if (!poke) call_handler(sig, info, context);
+  memcpy(&before, &uc->uc_sigmask, sizeof before);  // the handler may have changed what is restored
+  before &= ~kUnmaskable;
+  g = this_g();
+  g->sigmask = before;
+  g->m.load(std::memory_order_relaxed)->kmask = before;
+  if (poke) deliver(g);
+}
+
+// On g0, between Gs: gives signals that came to no G to main.
+void route() {
+  uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);
+  G* target = sched.main_g;
+  while (due != 0) {
+    int sig = __builtin_ctzll(due) + 1;
+    due &= due - 1;
+    siginfo_t info;
+    while (take_record(&g_process, sig, &info)) note_signal(target, sig, &info);
+  }
+  interrupt_wait(target);
+}
+
+bool is_function(const struct sigaction* a) { return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN; }
+
+}  // namespace
+
+int signal_mask(int how, const sigset_t* set, sigset_t* old) {
+  G* g = self_g();
+  uint64_t present = g->sigmask;
+  if (set != nullptr) {
+    uint64_t arg;
+    memcpy(&arg, set, sizeof arg);
+    uint64_t next = present;
+    if (how == SIG_BLOCK)
+      next |= arg;
+    else if (how == SIG_UNBLOCK)
+      next &= ~arg;
+    else if (how == SIG_SETMASK)
+      next = arg;
+    else
+      return EINVAL;
+    next &= ~(kUnmaskable | bit(SIGKILL) | bit(SIGSTOP));
+    if (old != nullptr) {
+      sigemptyset(old);
+      memcpy(old, &present, sizeof present);
+    }
+    set_mask(g, next);
+    deliver(g);
+    return 0;
+  }
+  if (old != nullptr) {
+    sigemptyset(old);
+    memcpy(old, &present, sizeof present);
+  }
+  return 0;
+}
+
+int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
+  if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
+  Action& a = g_actions[sig];
+  void* was = a.handler.load(std::memory_order_relaxed);
+  int was_flags = a.flags.load(std::memory_order_relaxed);
+  struct sigaction present;
+  if (action != nullptr && is_function(action)) {
+    struct sigaction wrapped = *action;
+    wrapped.sa_sigaction = on_signal;
+    wrapped.sa_flags |= SA_SIGINFO;
+    uint64_t mask;
+    memcpy(&mask, &action->sa_mask, sizeof mask);
+    a.flags.store(action->sa_flags, std::memory_order_relaxed);
+    a.mask.store(mask, std::memory_order_relaxed);
+    a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);  // pairs with call_handler
+    if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
+  } else if (real.sigaction(sig, action, &present) != 0) {
+    return errno;
+  }
+  if (old == nullptr) return 0;
+  *old = present;
+  if (present.sa_sigaction == on_signal) {
+    old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
+    old->sa_flags = was_flags;
+  }
+  return 0;
+}
+
+int signal_thread(pthread_t t, int sig, const sigval* value) {
+  G* g = thread_g(t);
+  if (g == nullptr) return value != nullptr ? real.pthread_sigqueue(t, sig, *value) : real.pthread_kill(t, sig);
+  if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
+  if ((g->life.load(std::memory_order_relaxed) & (kExiting | kDead)) != 0) return 0;  // as glibc since 2.34
+  if (sig == 0) return 0;
+  struct sigaction present;
+  real.sigaction(sig, nullptr, &present);
+  M* m = g->m.load(std::memory_order_relaxed);
+  bool caught = present.sa_sigaction == on_signal;
+  bool running = g->state == GState::kRunning && m != nullptr;
+  bool blocked = (g->sigmask & bit(sig)) != 0;
+  if (!caught && !blocked) {
+    if (present.sa_handler == SIG_IGN) return 0;
+    return static_cast<int>(-raw_syscall(SYS_kill, sys_getpid(), sig));  // the default concerns the process
+  }
+  siginfo_t info{};
+  info.si_signo = sig;
+  info.si_code = value != nullptr ? SI_QUEUE : SI_TKILL;
+  info.si_pid = sys_getpid();
+  info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
+  if (value != nullptr) info.si_value = *value;
+  G* self = self_g();
+  if (blocked && running && g != self) {
+    // It may be waiting for it in sigwait: the kernel must know.
+    return static_cast<int>(-raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), m->ktid.load(), sig, sys_arg(&info)));
+  }
+  if (blocked && !caught && g == self)
+    return static_cast<int>(-raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, sys_arg(&info)));
+  note_signal(g, sig, &info);
+  if (g == self) {
+    deliver(g);
+    return 0;
+  }
+  enter();
+  interrupt_wait(g);
+  leave();
+  if (g->state == GState::kRunning && (m = g->m.load(std::memory_order_relaxed)) != nullptr)
+    raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), sig);
+  return 0;
+}
+
+int thread_cancel(pthread_t t) {
+  G* g = thread_g(t);
+  if (g == nullptr || g == self_g()) return real.pthread_cancel(t);
+  // Sets the bit in the TCB and readies libc's handler; the signal that it sends goes to no kernel thread.
+  real.pthread_cancel(t);
+  g->cancelled.store(true, std::memory_order_relaxed);
+  g->cancel_poke.store(true, std::memory_order_seq_cst);  // pairs with must_look_up
+  enter();
+  bool parked = interrupt_wait(g);
+  leave();
+  M* m = g->m.load(std::memory_order_relaxed);
+  if (!parked && g->state == GState::kRunning && m != nullptr)
+    raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), 32 /* SIGCANCEL */);
+  return 0;
+}
+
+void cancellation_point() {
+  G* g = self_g();
+  if (g->cancelled.load(std::memory_order_relaxed)) real.pthread_testcancel();
+}
+
+void signals_init() {
+  deliver_signals = deliver;
+  route_process_signals = route;
+}
+
+void signals_reset_after_fork() {
+  // Pending signals are not inherited (POSIX fork).
+  for (Record& r : g_records) r.owner.store(nullptr, std::memory_order_relaxed);
+  this_g()->sigpend.store(0, std::memory_order_relaxed);
+  process_signals.store(0, std::memory_order_relaxed);
+}
+
+}  // namespace mn

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads as Gs: what the shim's pthread_create, join and so on are made of. All functions run outside libmn and return
+// errno values as glibc's do. A pthread_t is the address of a TCB, libc's or ours; thread_g() tells which.
+#pragma once
+
+#include <pthread.h>
+
+#include "runtime/os/clock.h"
+#include "runtime/sched/g.h"
+
+namespace mn {
+
+// Bits of G::life. kDetached: nobody will join; may be set by anyone once, never cleared. kExiting: the program's part is
+// over; kDead: the stack is free too, and `result` may be taken; kReaped: joined, the slot may be anybody's. Set in this
+// order, kDead under the bucket's lock of &G::life.
+enum Life : uint32_t { kDetached = 1, kExiting = 2, kDead = 4, kReaped = 8 };
+
+// The G of a thread that runs on the scheduler (main's included); null for threads that libc made and runs.
+G* thread_g(pthread_t t);
+
+int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg);
+
+// Adopts the caller if need be and returns its G.
+G* self_g();
+
+// try_only: EBUSY unless it has ended.
+int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_only);
+int thread_detach(pthread_t t);
+[[noreturn]] void thread_exit(void* result);
+int thread_cancel(pthread_t t);
+// Acts on a cancellation of the calling thread, if there is one and it is enabled.
+void cancellation_point();
+
+int thread_getattr(pthread_t t, pthread_attr_t* attr);
+int thread_setname(pthread_t t, const char* name);
+int thread_getname(pthread_t t, char* buf, size_t size);
+
+// CLOCK_MONOTONIC or CLOCK_REALTIME. 0, ETIMEDOUT never; EINTR with what is left of a relative sleep to be computed by the
+// caller.
+int thread_sleep(const Deadline& deadline);
+void thread_yield();
+
+// What libc's default stack size is, or MN_STACK_SIZE.
+void threads_init();
+
+// Threads created so far, main and kernel threads not counted.
+uint64_t threads_created();
+// Threads of the program that have not ended, main not counted. Exact when it is 0.
+int64_t threads_alive();
+// Threads that no P counts: created or ended by a thread without one.
+void count_kernel_thread(int delta);
+
+// Shim-level key functions: libc keeps the values, which live in the TCB; we run the destructors of Gs.
+int key_create(pthread_key_t* key, void (*destructor)(void*));
+int key_delete(pthread_key_t key);
+void run_key_destructors();
+
+void adopt_init();
+void fork_init();
+
+}  // namespace mn

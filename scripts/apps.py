@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Real programs must give under libmn what they give natively. Last line: "N passed, N failed".
+
+Compressors: what libmn's run wrote equals what the native run wrote, and what it unpacked equals
+the original, byte for byte. The others: standard output and exit status are equal.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+sys.path.insert(0, os.path.join(ROOT, 'scripts'))
+
+from mnlib import compare, preload, process, sample, suite, verdict  # noqa: E402
+
+APPS = os.path.join(ROOT, 'test', 'apps')
+FULL_MEBIBYTES = 112
+QUICK_MEBIBYTES = 16
+# One hung program must not eat the time of all that follow.
+FULL_TIMEOUT = 600
+QUICK_TIMEOUT = 120
+DETAIL_LINES = 40
+
+# Compress and decompress; whether the latter surely uses threads in every release.
+COMPRESSORS = {
+    'pigz': (['pigz', '-p4', '-c'], ['pigz', '-d', '-p4', '-c'], True),
+    'pbzip2': (['pbzip2', '-p4', '-c'], ['pbzip2', '-d', '-p4', '-c'], True),
+    'lbzip2': (['lbzip2', '-n4', '-c'], ['lbzip2', '-d', '-n4', '-c'], True),
+    'xz': (['xz', '-1', '-T4', '-c'], ['xz', '-d', '-T4', '-c'], False),
+    'zstd': (['zstd', '-q', '-3', '-T4', '-c'], ['zstd', '-q', '-d', '-c'], False),
+}
+
+
+class App:
+    """A command and what of its output counts: `pick` maps stdout to the comparable part."""
+
+    def __init__(self, name, argv, pick=None, threads=True, must_write=None):
+        self.name = name
+        self.argv = argv
+        self.pick = pick
+        self.threads = threads
+        self.must_write = must_write    # the digest of the right output, where it is known
+
+
+class Measured:
+    """One run; its output is the file `path` until the next run writes there."""
+
+    def __init__(self, app, result, path):
+        self.app = app
+        self.result = result
+        self.path = path
+        self.digest = digest_of(path, app.pick)
+
+
+def sysbench_events(out):
+    return b' '.join(re.findall(rb'total number of events:\s*(\d+)', out))
+
+
+def sorted_lines(out):
+    return b'\n'.join(sorted(out.splitlines()))
+
+
+class Matrix:
+    """Runs every program natively and for each MN_PROCS, and keeps the table."""
+
+    def __init__(self, options, folder):
+        self._options = options
+        self._folder = folder
+        self._env = suite.clean_environment()
+        self._timeout = QUICK_TIMEOUT if options.quick else FULL_TIMEOUT
+        self.passed = self.failed = 0
+        self.rows = [['program', 'native'] + [f'MN_PROCS={procs}' for procs in options.procs]]
+
+    def run(self):
+        self._compressors()
+        quick = self._options.quick
+        threads = ['--threads=64', '--time=0']
+        events = '--events=300' if quick else '--events=2000'
+        self._check('sysbench', App('sysbench threads', ['sysbench', 'threads', *threads, events,
+                                                         'run'], sysbench_events))
+        self._check('sysbench', App('sysbench mutex', ['sysbench', 'mutex', '--threads=64',
+                                                       '--mutex-loops=2000', '--mutex-locks=5000',
+                                                       'run'], sysbench_events))
+        for name, script, arguments in (
+                ('python3: 1,000 threads, queues and locks', 'queues.py', ['1000']),
+                ('python3: ring of 1,000 threads', 'ring.py', ['1000', '20000']),
+                ('python3: 10,000 threads, 100 at once', 'births.py', ['10000', '100'])):
+            self._check('python3', App(name, ['python3', os.path.join(APPS, script), *arguments]))
+        self._search()
+        self._openmp()
+        self._video()
+        self._java()
+
+    def _wanted(self, name):
+        return not self._options.only or any(part in name for part in self._options.only)
+
+    def _compressors(self):
+        names = [name for name in COMPRESSORS if self._wanted(name)]
+        if not names:
+            return
+        data = os.path.join(self._folder, 'data')
+        sample.write_mixed(data, QUICK_MEBIBYTES if self._options.quick else FULL_MEBIBYTES)
+        original = digest_of(data)
+        packed = os.path.join(self._folder, 'packed')
+        for name in names:
+            pack, unpack, threads = COMPRESSORS[name]
+            native = self._check(name, App(f'{name} compress', pack + [data]), keep=packed)
+            if native and native.result.status == 0:
+                self._check(name, App(f'{name} decompress', unpack + [packed], threads=threads,
+                                      must_write=original))
+
+    def _search(self):
+        if not self._wanted('ripgrep'):
+            return
+        tree = pathlib.Path(self._folder, 'tree')
+        sample.write_tree(tree)
+        self._check('rg', App('ripgrep', ['rg', '--no-config', '-uu', '-j4', '-n', 'k.?mutex b',
+                                          str(tree)], sorted_lines))
+
+    def _openmp(self):
+        if not self._wanted('OpenMP'):
+            return
+        program = os.path.join(self._folder, 'omp')
+        if self._build('OpenMP', [os.environ.get('CC', 'cc'), '-O2', '-fopenmp', '-o', program,
+                                  os.path.join(APPS, 'omp.c')]):
+            self._check(program, App('OpenMP', [program]))
+
+    def _video(self):
+        if not self._wanted('x264'):
+            return
+        video = os.path.join(self._folder, 'video.y4m')
+        sample.write_video(video, 352, 288, 60 if self._options.quick else 400)
+        self._check('x264', App('x264', ['x264', '--quiet', '--threads', '4', '--muxer', 'raw',
+                                         '-o', '-', video]))
+
+    def _java(self):
+        if not self._wanted('java'):
+            return
+        if shutil.which('java') is None or shutil.which('javac') is None:
+            print('java: no JDK is installed, not tested')
+            return
+        if self._build('java', ['javac', '-d', self._folder, os.path.join(APPS, 'Threads.java')]):
+            self._check('java', App('java', ['java', '-Xmx256m', '-cp', self._folder, 'Threads']))
+
+    def _build(self, name, command):
+        try:
+            built = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   env=self._env, text=True, check=False)
+            if built.returncode == 0:
+                return True
+            self._fail(name, 'cannot be built', shlex.join(command), built.stdout.splitlines())
+        except OSError as error:
+            self._fail(name, f'cannot be built: {error.strerror}', shlex.join(command), [])
+        return False
+
+    def _check(self, program, app, keep=None):
+        """The native run, whose output stays in the file `keep`, then libmn's runs against it."""
+        if not self._wanted(app.name):
+            return None
+        if shutil.which(program) is None:
+            self._fail(app.name, f'{program} is not installed: sh scripts/setup test', '', [])
+            return None
+        native = self._measure(app, self._env, keep or os.path.join(self._folder, 'native'))
+        failure = native_failure(native)
+        if failure:
+            self._fail(app.name, f'natively: {failure}', shlex.join(app.argv),
+                       native.result.err.splitlines() + (native.result.hang or []))
+            self.rows.append([app.name, 'FAILED'] + ['-'] * len(self._options.procs))
+            return native
+        cells = [compare.seconds(native.result.wall)]
+        for procs in self._options.procs:
+            cells.append(self._under_libmn(app, native, procs))
+        self.rows.append([app.name] + cells)
+        return native
+
+    def _under_libmn(self, app, native, procs):
+        walls = []
+        env = preload.libmn_environment(self._options.lib, self._env, procs, stats=True)
+        for _ in range(self._options.repeat):
+            libmn = self._measure(app, env, os.path.join(self._folder, 'libmn'))
+            failure = libmn_failure(libmn, native)
+            if failure:
+                command = f'MN_STATS=1 MN_PROCS={procs} LD_PRELOAD={self._options.lib} '
+                self._fail(f'{app.name} [MN_PROCS={procs}]', failure,
+                           command + shlex.join(app.argv),
+                           libmn.result.err.splitlines() + (libmn.result.hang or []))
+                return 'FAILED'
+            self.passed += 1
+            walls.append(libmn.result.wall)
+        wall = sorted(walls)[len(walls) // 2]
+        words = compare.ratio_in_words(native.result.wall, wall, 'faster', 'slower')
+        return f'{compare.seconds(wall)} ({words})'
+
+    def _measure(self, app, env, path):
+        with open(path, 'wb') as out:
+            result = process.run(app.argv, env, self._timeout, cwd=self._folder, stdout=out)
+        return Measured(app, result, path)
+
+    def _fail(self, name, failure, command, details):
+        self.failed += 1
+        print(f'FAILED {name}: {failure}')
+        if command:
+            print(f'  by hand: {command}')
+        # A hang's diagnosis comes last, what stderr says before a crash too.
+        for line in details[-DETAIL_LINES:]:
+            print(f'  {line}')
+        sys.stdout.flush()
+
+
+def native_failure(native):
+    if native.result.hang is not None or native.result.status != 0:
+        return native.result.ending()
+    if native.app.must_write not in (None, native.digest):
+        return 'what it unpacked differs from the original'
+    return None
+
+
+def libmn_failure(libmn, native):
+    if libmn.result.hang is not None or libmn.result.status != native.result.status:
+        return f'{libmn.result.ending()}, natively {native.result.ending()}'
+    if libmn.digest != native.digest:
+        return difference(libmn.path, native.path)
+    return verdict.complaint(libmn.result.err, libmn.app.threads)
+
+
+def difference(path, native_path):
+    sizes = [os.path.getsize(p) for p in (path, native_path)]
+    at = 0
+    with open(path, 'rb') as ours, open(native_path, 'rb') as theirs:
+        while True:
+            a, b = ours.read(4096), theirs.read(4096)
+            if a != b or not a:
+                break
+            at += len(a)
+    at += len(os.path.commonprefix([a, b]))
+    return f'wrote {sizes[0]} bytes, natively {sizes[1]}; they differ from byte {at} on'
+
+
+def digest_of(path, pick=None):
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        if pick:
+            digest.update(pick(file.read()))
+            return digest.hexdigest()
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def parse_arguments():
+    def positive(text):
+        if not text.isdigit() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a positive number')
+        return int(text)
+
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--quick', action='store_true',
+                        help=f'{QUICK_MEBIBYTES} MiB and MN_PROCS=2 only')
+    parser.add_argument('--procs', metavar='1,2,8',
+                        type=lambda text: [positive(part) for part in text.split(',')])
+    parser.add_argument('--repeat', type=positive, default=1, metavar='N')
+    parser.add_argument('--only', action='append', metavar='NAME',
+                        help='only programs whose name holds this; repeatable')
+    parser.add_argument('--lib', metavar='PATH', help='the libmn.so to test')
+    options = parser.parse_args()
+    options.procs = options.procs or ([2] if options.quick else [1, 2, 8])
+    return options
+
+
+def main():
+    options = parse_arguments()
+    try:
+        options.lib = preload.find_library(options.lib)
+    except preload.Refused as refusal:
+        print(f'apps: {refusal}\n0 passed, 1 failed')
+        return 1
+    with tempfile.TemporaryDirectory(prefix='mn-apps-') as folder:
+        matrix = Matrix(options, folder)
+        matrix.run()
+    print('\n'.join(compare.table(matrix.rows)))
+    print(f'{matrix.passed} passed, {matrix.failed} failed')
+    return 1 if matrix.failed or matrix.passed == 0 else 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

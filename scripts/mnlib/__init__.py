@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts/mn, the demo and the test runners share.
+
+preload   can a program be preloaded, and the environment that does it
+proctree  what /proc tells about a process and its descendants
+process   run a command with a time limit; say where it hangs
+measure   run a command once and say what it cost
+sample    input data for the programs
+compare   the same command at 1:1 and at M:N, in turn; medians and tables
+suite     the preload tests and programs, and what each must show
+verdict   was libmn at work, and was the result right
+"""

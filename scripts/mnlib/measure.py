@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a command once and says what it cost.
+
+Wall time, CPU time and context switches are the kernel's own figures (wait4). Kernel threads are
+sampled from /proc, so a peak of a few milliseconds may be missed.
+"""
+
+import hashlib
+import os
+import resource
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+from . import process, proctree
+
+# Sampling starts fast, for short runs, and slows down so that it costs long ones nothing.
+FIRST_SAMPLE_SECONDS = 0.002
+LAST_SAMPLE_SECONDS = 0.02
+TREE_SECONDS = 0.2
+
+
+class Run:
+    """One run and its costs. Every name in compare.METRICS is an attribute; None: not known."""
+
+    def __init__(self):
+        self.status = None
+        self.timed_out = False
+        self.output = None      # a digest of stdout
+        self.out = b''          # its beginning
+        self.err = b''          # the end of stderr
+        self.wall = self.user = self.system = None
+        self.switches = self.memory = self.threads = None
+
+
+class _Sampler:
+    """Follows the process tree: peak number of kernel threads, peak memory of one process."""
+
+    def __init__(self, pid):
+        self._pids = [pid]
+        self._next_tree = time.monotonic() + TREE_SECONDS / 4
+        self.threads = 0
+        self.memory = 0
+
+    def sample(self):
+        if time.monotonic() >= self._next_tree:
+            self._pids = proctree.descendants(self._pids[0])
+            self._next_tree = time.monotonic() + TREE_SECONDS
+        threads = 0
+        for pid in self._pids:
+            fields = proctree.status(pid)
+            threads += int(fields.get('Threads', '0'))
+            self.memory = max(self.memory, int(fields.get('VmHWM', '0').split()[0]) * 1024)
+        self.threads = max(self.threads, threads)
+
+
+def measure(argv, env, stdin_path=os.devnull, timeout=None, keep=4096):
+    """Runs `argv` with stdin from a file; keeps `keep` bytes of stdout and of stderr."""
+    run = Run()
+    with open(stdin_path, 'rb') as stdin, tempfile.TemporaryFile() as out, \
+            tempfile.TemporaryFile() as err:
+        begin = time.monotonic()
+        child = subprocess.Popen(argv, env=env, stdin=stdin, stdout=out, stderr=err,
+                                 start_new_session=True)
+        sampler = _Sampler(child.pid)
+        try:
+            run.timed_out = not _follow(child, sampler, begin, timeout)
+            run.wall = time.monotonic() - begin
+        finally:
+            _end(child.pid)
+        _, status, usage = os.wait4(child.pid, 0)
+        run.status = child.returncode = os.waitstatus_to_exitcode(status)
+        _account(run, usage, sampler)
+        run.output = _digest(out)
+        out.seek(0)
+        run.out = out.read(keep)
+        err.seek(max(0, os.fstat(err.fileno()).st_size - keep))
+        run.err = err.read()
+    return run
+
+
+def _follow(child, sampler, begin, timeout):
+    deadline = begin + timeout if timeout else None
+    interval = FIRST_SAMPLE_SECONDS
+    try:
+        handle = os.pidfd_open(child.pid)
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+    except (AttributeError, OSError):
+        handle = poller = None
+    try:
+        while True:
+            if poller:
+                if poller.poll(interval * 1000):
+                    return True
+            elif process.wait_until(child, interval):
+                return True
+            sampler.sample()
+            if deadline and time.monotonic() > deadline:
+                return False
+            interval = min(interval * 1.2, LAST_SAMPLE_SECONDS)
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _account(run, usage, sampler):
+    run.user = usage.ru_utime
+    run.system = usage.ru_stime
+    run.switches = usage.ru_nvcsw + usage.ru_nivcsw
+    run.threads = sampler.threads or None
+    # ru_maxrss starts from the memory of whoever called exec, here this interpreter. Below that
+    # it says nothing, and the sampled high-water mark is the better figure.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = usage.ru_maxrss * 1024
+    run.memory = peak if peak > own else sampler.memory or None
+
+
+def _digest(file):
+    file.seek(0)
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b''):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _end(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a shim is written: C linkage, exported, and the real function when the runtime does not serve the call. A shim
+// translates arguments and errors; it keeps no state and decides nothing.
+#pragma once
+
+#include <errno.h>
+
+#include "runtime/base/check.h"
+#include "runtime/init/init.h"
+#include "runtime/os/real.h"
+
+#define MN_SHIM extern "C" MN_EXPORT
+// A second name for an exported function.
+#define MN_ALIAS(alias, name) extern "C" MN_EXPORT decltype(::name) alias __attribute__((alias(#name)))
+
+namespace mn {
+
+// For the functions that set errno: 0, or -1 with errno.
+inline int errno_result(int error) {
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+
+inline bool valid_clock(clockid_t clock) { return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC; }
+
+}  // namespace mn

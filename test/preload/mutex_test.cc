@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests mutexes of every kind: exclusion, ownership errors, recursion, timed locks, attributes.
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+
+#include <array>
+#include <mutex>
+#include <vector>
+
+#include "util.h"
+
+namespace {
+
+using test::Gate;
+using test::In;
+using test::NowNs;
+using test::Thread;
+
+// A mutex made with an attribute of the given kind.
+class Mutex {
+ public:
+  explicit Mutex(int kind) {
+    pthread_mutexattr_t attr;
+    EXPECT_EQ(pthread_mutexattr_init(&attr), 0);
+    EXPECT_EQ(pthread_mutexattr_settype(&attr, kind), 0);
+    EXPECT_EQ(pthread_mutex_init(&mutex_, &attr), 0);
+    EXPECT_EQ(pthread_mutexattr_destroy(&attr), 0);
+  }
+  ~Mutex() { EXPECT_EQ(pthread_mutex_destroy(&mutex_), 0); }
+  pthread_mutex_t* get() { return &mutex_; }
+
+ private:
+  pthread_mutex_t mutex_;
+};
+
+int InThread(const std::function<int()>& body) {
+  int result = -1;
+  Thread thread([&] {
+    result = body();
+    return nullptr;
+  });
+  thread.Join();
+  return result;
+}
+
+class EveryKind : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Mutex, EveryKind,
+                         testing::Values(PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK,
+                                         PTHREAD_MUTEX_ADAPTIVE_NP));
+
+TEST_P(EveryKind, ExcludesUnderContention) {
+  Mutex mutex(GetParam());
+  constexpr int kThreads = 8;
+  constexpr int kRounds = 5'000;
+  int64_t counter = 0;
+  int inside = 0;
+  std::vector<Thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kRounds; ++i) {
+        EXPECT_EQ(pthread_mutex_lock(mutex.get()), 0);
+        EXPECT_EQ(inside++, 0);
+        ++counter;
+        if ((i + t) % 64 == 0) sched_yield();
+        EXPECT_EQ(--inside, 0);
+        EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+      }
+      return nullptr;
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(counter, int64_t{kThreads} * kRounds);
+}
+
+TEST_P(EveryKind, MixOfLockTryLockAndTimedLock) {
+  Mutex mutex(GetParam());
+  int64_t counter = 0;
+  std::atomic<int64_t> expected = 0;
+  std::vector<Thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 1'000; ++i) {
+        int error = 0;
+        if ((i + t) % 3 == 0) {
+          error = pthread_mutex_lock(mutex.get());
+          EXPECT_EQ(error, 0);
+        } else if ((i + t) % 3 == 1) {
+          error = pthread_mutex_trylock(mutex.get());
+          EXPECT_TRUE(error == 0 || error == EBUSY) << error;
+        } else {
+          const timespec deadline = In(CLOCK_MONOTONIC, i % 2);
+          error = pthread_mutex_clocklock(mutex.get(), CLOCK_MONOTONIC, &deadline);
+          EXPECT_TRUE(error == 0 || error == ETIMEDOUT) << error;
+        }
+        if (error != 0) continue;
+        ++counter;
+        expected.fetch_add(1);
+        if (i % 50 == 0) sched_yield();
+        EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+      }
+      return nullptr;
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(counter, expected);
+}
+
+TEST_P(EveryKind, HeldByAnotherThread) {
+  Mutex mutex(GetParam());
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  EXPECT_EQ(InThread([&] { return pthread_mutex_trylock(mutex.get()); }), EBUSY);
+  EXPECT_EQ(pthread_mutex_destroy(mutex.get()), EBUSY);
+  for (const clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
+    EXPECT_EQ(InThread([&] {
+                const timespec deadline = In(clock, 10);
+                const int error = pthread_mutex_clocklock(mutex.get(), clock, &deadline);
+                EXPECT_GE(NowNs(clock), test::ToNs(deadline));
+                return error;
+              }),
+              ETIMEDOUT);
+  }
+  EXPECT_EQ(InThread([&] {
+              const timespec deadline = In(CLOCK_REALTIME, 10);
+              const int error = pthread_mutex_timedlock(mutex.get(), &deadline);
+              EXPECT_GE(NowNs(CLOCK_REALTIME), test::ToNs(deadline));
+              return error;
+            }),
+            ETIMEDOUT);
+  EXPECT_EQ(InThread([&] {
+              const timespec past = In(CLOCK_REALTIME, -1000);
+              return pthread_mutex_timedlock(mutex.get(), &past);
+            }),
+            ETIMEDOUT);
+  EXPECT_EQ(InThread([&] {
+              const timespec negative = {.tv_sec = -1, .tv_nsec = 0};
+              return pthread_mutex_timedlock(mutex.get(), &negative);
+            }),
+            ETIMEDOUT);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+}
+
+TEST_P(EveryKind, BadTimesAndClocks) {
+  Mutex mutex(GetParam());
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  for (const long nsec : {-1L, 1'000'000'000L, LONG_MAX, LONG_MIN}) {
+    EXPECT_EQ(InThread([&] {
+                timespec bad = In(CLOCK_REALTIME, 1000);
+                bad.tv_nsec = nsec;
+                return pthread_mutex_timedlock(mutex.get(), &bad);
+              }),
+              EINVAL);
+  }
+  EXPECT_EQ(InThread([&] {
+              const timespec soon = In(CLOCK_MONOTONIC, 1000);
+              return pthread_mutex_clocklock(mutex.get(), CLOCK_PROCESS_CPUTIME_ID, &soon);
+            }),
+            EINVAL);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  // A free mutex is taken whatever the time says, but not with an unknown clock.
+  const timespec bad = {.tv_sec = 0, .tv_nsec = -1};
+  EXPECT_EQ(pthread_mutex_timedlock(mutex.get(), &bad), 0);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  EXPECT_EQ(pthread_mutex_clocklock(mutex.get(), 99, &bad), EINVAL);
+}
+
+TEST_P(EveryKind, TimedLockIsHandedOver) {
+  Mutex mutex(GetParam());
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  std::atomic<int> got = 0;
+  std::vector<Thread> threads;
+  for (int i = 0; i < 10; ++i) {
+    threads.emplace_back([&] {
+      const timespec deadline = In(CLOCK_MONOTONIC, 20'000);
+      if (pthread_mutex_clocklock(mutex.get(), CLOCK_MONOTONIC, &deadline) == 0) {
+        got.fetch_add(1);
+        EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+      }
+      return nullptr;
+    });
+  }
+  test::SleepMs(10);
+  EXPECT_EQ(got, 0);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  threads.clear();
+  EXPECT_EQ(got, 10);
+}
+
+TEST_P(EveryKind, DestroyedByTheOneWhoSawTheLastUnlock) {
+  // The unlocker must not touch the mutex once another has taken and destroyed it.
+  for (int i = 0; i < 300; ++i) {
+    struct Object {
+      pthread_mutex_t mutex;
+      bool done = false;
+    };
+    auto* object = new Object;
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, GetParam());
+    ASSERT_EQ(pthread_mutex_init(&object->mutex, &attr), 0);
+    pthread_mutexattr_destroy(&attr);
+    Thread thread([object] {
+      pthread_mutex_lock(&object->mutex);
+      object->done = true;
+      pthread_mutex_unlock(&object->mutex);
+      return nullptr;
+    });
+    for (bool done = false; !done;) {
+      pthread_mutex_lock(&object->mutex);
+      done = object->done;
+      pthread_mutex_unlock(&object->mutex);
+      if (!done) sched_yield();
+    }
+    ASSERT_EQ(pthread_mutex_destroy(&object->mutex), 0);
+    memset(static_cast<void*>(object), 0x55, sizeof *object);
+    delete object;
+  }
+}
+
+TEST(Mutex, RecursiveCounts) {
+  Mutex mutex(PTHREAD_MUTEX_RECURSIVE);
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  EXPECT_EQ(pthread_mutex_trylock(mutex.get()), 0);
+  const timespec past = {.tv_sec = 0, .tv_nsec = 0};
+  EXPECT_EQ(pthread_mutex_timedlock(mutex.get(), &past), 0);
+  for (int i = 0; i < 11; ++i) {
+    ASSERT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+    ASSERT_EQ(InThread([&] { return pthread_mutex_trylock(mutex.get()); }), EBUSY);
+  }
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  EXPECT_EQ(InThread([&] {
+              const int error = pthread_mutex_trylock(mutex.get());
+              if (error == 0) pthread_mutex_unlock(mutex.get());
+              return error;
+            }),
+            0);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), EPERM);
+}
+
+TEST(Mutex, RecursiveUnlockByAnotherThreadIsRefused) {
+  Mutex mutex(PTHREAD_MUTEX_RECURSIVE);
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  EXPECT_EQ(InThread([&] { return pthread_mutex_unlock(mutex.get()); }), EPERM);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+}
+
+TEST(Mutex, ErrorCheckErrors) {
+  Mutex mutex(PTHREAD_MUTEX_ERRORCHECK);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), EPERM);
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  EXPECT_EQ(pthread_mutex_lock(mutex.get()), EDEADLK);
+  EXPECT_EQ(pthread_mutex_trylock(mutex.get()), EBUSY);
+  const timespec later = In(CLOCK_REALTIME, 1000);
+  EXPECT_EQ(pthread_mutex_timedlock(mutex.get(), &later), EDEADLK);
+  EXPECT_EQ(InThread([&] { return pthread_mutex_unlock(mutex.get()); }), EPERM);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), EPERM);
+}
+
+TEST(Mutex, NormalTimedRelockTimesOut) {
+  Mutex mutex(PTHREAD_MUTEX_NORMAL);
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  EXPECT_EQ(pthread_mutex_trylock(mutex.get()), EBUSY);
+  const timespec deadline = In(CLOCK_REALTIME, 10);
+  EXPECT_EQ(pthread_mutex_timedlock(mutex.get(), &deadline), ETIMEDOUT);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+}
+
+TEST(Mutex, NormalMayBeUnlockedByAnotherThread) {
+  // Not portable, but programs do it and glibc lets them.
+  Mutex mutex(PTHREAD_MUTEX_NORMAL);
+  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+  EXPECT_EQ(InThread([&] { return pthread_mutex_unlock(mutex.get()); }), 0);
+  EXPECT_EQ(pthread_mutex_trylock(mutex.get()), 0);
+  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+}
+
+TEST(Mutex, StaticInitialisersKeepTheirKind) {
+  static pthread_mutex_t normal = PTHREAD_MUTEX_INITIALIZER;
+  static pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+  static pthread_mutex_t errorcheck = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+  static pthread_mutex_t adaptive = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+
+  EXPECT_EQ(pthread_mutex_lock(&normal), 0);
+  EXPECT_EQ(pthread_mutex_trylock(&normal), EBUSY);
+  EXPECT_EQ(pthread_mutex_unlock(&normal), 0);
+
+  EXPECT_EQ(pthread_mutex_unlock(&recursive), EPERM);
+  EXPECT_EQ(pthread_mutex_lock(&recursive), 0);
+  EXPECT_EQ(pthread_mutex_lock(&recursive), 0);
+  EXPECT_EQ(pthread_mutex_unlock(&recursive), 0);
+  EXPECT_EQ(pthread_mutex_unlock(&recursive), 0);
+  EXPECT_EQ(pthread_mutex_unlock(&recursive), EPERM);
+
+  EXPECT_EQ(pthread_mutex_unlock(&errorcheck), EPERM);
+  EXPECT_EQ(pthread_mutex_lock(&errorcheck), 0);
+  EXPECT_EQ(pthread_mutex_lock(&errorcheck), EDEADLK);
+  EXPECT_EQ(pthread_mutex_unlock(&errorcheck), 0);
+
+  EXPECT_EQ(pthread_mutex_lock(&adaptive), 0);
+  EXPECT_EQ(pthread_mutex_trylock(&adaptive), EBUSY);
+  EXPECT_EQ(pthread_mutex_unlock(&adaptive), 0);
+
+  for (pthread_mutex_t* mutex : {&normal, &recursive, &errorcheck, &adaptive}) {
+    int64_t counter = 0;
+    std::vector<Thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 1'000; ++i) {
+          pthread_mutex_lock(mutex);
+          ++counter;
+          pthread_mutex_unlock(mutex);
+        }
+        return nullptr;
+      });
+    }
+    threads.clear();
+    EXPECT_EQ(counter, 4'000);
+    EXPECT_EQ(pthread_mutex_destroy(mutex), 0);
+  }
+}
+
+TEST(Mutex, ZeroedMemoryIsANormalMutex) {
+  alignas(pthread_mutex_t) unsigned char memory[sizeof(pthread_mutex_t)] = {};
+  auto* mutex = reinterpret_cast<pthread_mutex_t*>(memory);
+  EXPECT_EQ(pthread_mutex_lock(mutex), 0);
+  EXPECT_EQ(pthread_mutex_trylock(mutex), EBUSY);
+  EXPECT_EQ(pthread_mutex_unlock(mutex), 0);
+  EXPECT_EQ(pthread_mutex_destroy(mutex), 0);
+}
+
+TEST(Mutex, DestroyedIsInvalidUntilInitialisedAgain) {
+  pthread_mutex_t mutex;
+  ASSERT_EQ(pthread_mutex_init(&mutex, nullptr), 0);
+  EXPECT_EQ(pthread_mutex_destroy(&mutex), 0);
+  EXPECT_EQ(pthread_mutex_trylock(&mutex), EINVAL);
+  EXPECT_EQ(pthread_mutex_lock(&mutex), EINVAL);
+  EXPECT_EQ(pthread_mutex_unlock(&mutex), EINVAL);
+  ASSERT_EQ(pthread_mutex_init(&mutex, nullptr), 0);
+  EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
+  EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
+  EXPECT_EQ(pthread_mutex_destroy(&mutex), 0);
+}
+
+TEST(Mutex, Attributes) {
+  pthread_mutexattr_t attr;
+  ASSERT_EQ(pthread_mutexattr_init(&attr), 0);
+  int value = -1;
+  EXPECT_EQ(pthread_mutexattr_gettype(&attr, &value), 0);
+  EXPECT_EQ(value, PTHREAD_MUTEX_DEFAULT);
+  EXPECT_EQ(pthread_mutexattr_getpshared(&attr, &value), 0);
+  EXPECT_EQ(value, PTHREAD_PROCESS_PRIVATE);
+  EXPECT_EQ(pthread_mutexattr_getprotocol(&attr, &value), 0);
+  EXPECT_EQ(value, PTHREAD_PRIO_NONE);
+  EXPECT_EQ(pthread_mutexattr_getrobust(&attr, &value), 0);
+  EXPECT_EQ(value, PTHREAD_MUTEX_STALLED);
+  for (const int kind :
+       {PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP, PTHREAD_MUTEX_NORMAL}) {
+    EXPECT_EQ(pthread_mutexattr_settype(&attr, kind), 0);
+    EXPECT_EQ(pthread_mutexattr_gettype(&attr, &value), 0);
+    EXPECT_EQ(value, kind);
+  }
+  EXPECT_EQ(pthread_mutexattr_settype(&attr, 4), EINVAL);
+  EXPECT_EQ(pthread_mutexattr_settype(&attr, -1), EINVAL);
+  EXPECT_EQ(pthread_mutexattr_setpshared(&attr, 2), EINVAL);
+  EXPECT_EQ(pthread_mutexattr_setprotocol(&attr, 3), EINVAL);
+  EXPECT_EQ(pthread_mutexattr_setrobust(&attr, 2), EINVAL);
+  EXPECT_EQ(pthread_mutexattr_destroy(&attr), 0);
+}
+
+TEST(Mutex, ManyWaitersAllGetIt) {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&mutex);
+  int order = 0;
+  std::vector<Thread> threads;
+  for (int i = 0; i < 200; ++i) {
+    threads.emplace_back([&] {
+      pthread_mutex_lock(&mutex);
+      ++order;
+      pthread_mutex_unlock(&mutex);
+      return nullptr;
+    });
+  }
+  test::SleepMs(5);
+  EXPECT_EQ(order, 0);
+  pthread_mutex_unlock(&mutex);
+  threads.clear();
+  EXPECT_EQ(order, 200);
+}
+
+TEST(Mutex, HeldWhileSleepingAndBlocking) {
+  // The holder sleeps with the mutex held; everyone else gets on once it is released.
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  std::atomic<int> total = 0;
+  std::vector<Thread> threads;
+  for (int i = 0; i < 20; ++i) {
+    threads.emplace_back([&] {
+      pthread_mutex_lock(&mutex);
+      const int before = total.load();
+      test::SleepMs(1);
+      total = before + 1;
+      pthread_mutex_unlock(&mutex);
+      return nullptr;
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(total, 20);
+}
+
+TEST(Mutex, ChainOfHands) {
+  // Each thread unlocks what the next waits for: a thousand hand-overs round a ring of mutexes.
+  constexpr int kThreads = 5;
+  std::array<pthread_mutex_t, kThreads> ring;
+  for (auto& mutex : ring) {
+    pthread_mutex_init(&mutex, nullptr);
+    pthread_mutex_lock(&mutex);
+  }
+  int hands = 0;
+  std::vector<Thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 200; ++i) {
+        pthread_mutex_lock(&ring[t]);
+        EXPECT_EQ(hands % kThreads, t);
+        ++hands;
+        pthread_mutex_unlock(&ring[(t + 1) % kThreads]);
+      }
+      return nullptr;
+    });
+  }
+  pthread_mutex_unlock(&ring[0]);
+  threads.clear();
+  EXPECT_EQ(hands, 200 * kThreads);
+}
+
+TEST(Mutex, OwnershipSurvivesBlockingElsewhere) {
+  // The owner is the thread, wherever it runs after it blocked.
+  Mutex check(PTHREAD_MUTEX_ERRORCHECK);
+  Mutex recursive(PTHREAD_MUTEX_RECURSIVE);
+  std::vector<Thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_EQ(pthread_mutex_lock(check.get()), 0);
+        test::SleepMs(0);
+        sched_yield();
+        EXPECT_EQ(pthread_mutex_lock(check.get()), EDEADLK);
+        EXPECT_EQ(pthread_mutex_unlock(check.get()), 0);
+        EXPECT_EQ(pthread_mutex_lock(recursive.get()), 0);
+        usleep(100);
+        EXPECT_EQ(pthread_mutex_lock(recursive.get()), 0);
+        EXPECT_EQ(pthread_mutex_unlock(recursive.get()), 0);
+        EXPECT_EQ(pthread_mutex_unlock(recursive.get()), 0);
+      }
+      return nullptr;
+    });
+  }
+}
+
+TEST(Mutex, StandardMutexes) {
+  std::recursive_timed_mutex recursive;
+  std::timed_mutex timed;
+  int counter = 0;
+  std::vector<Thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 300; ++i) {
+        std::scoped_lock both(recursive, timed);
+        std::lock_guard again(recursive);
+        ++counter;
+      }
+      return nullptr;
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(counter, 1'200);
+  timed.lock();
+  EXPECT_FALSE(InThread([&] { return static_cast<int>(timed.try_lock_for(std::chrono::milliseconds(5))); }));
+  timed.unlock();
+}
+
+}  // namespace

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests the life of a thread: create, join in all its forms, detach, exit, self and equal.
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <set>
+#include <vector>
+
+#include "util.h"
+
+namespace {
+
+using test::Gate;
+using test::In;
+using test::Ms;
+using test::NowNs;
+using test::Thread;
+
+void* Echo(void* argument) {
+  return argument;
+}
+
+void* Tag(uintptr_t value) {
+  return reinterpret_cast<void*>(value);
+}
+
+TEST(Thread, JoinGivesTheReturnValue) {
+  for (uintptr_t i = 0; i < 200; ++i) {
+    pthread_t id;
+    ASSERT_EQ(pthread_create(&id, nullptr, &Echo, Tag(i * 0x1'0000'0001)), 0);
+    void* result = nullptr;
+    ASSERT_EQ(pthread_join(id, &result), 0);
+    ASSERT_EQ(result, Tag(i * 0x1'0000'0001));
+  }
+}
+
+TEST(Thread, JoinMayDropTheResult) {
+  pthread_t id;
+  ASSERT_EQ(pthread_create(&id, nullptr, &Echo, Tag(1)), 0);
+  EXPECT_EQ(pthread_join(id, nullptr), 0);
+}
+
+TEST(Thread, ManyAtOnceEachRunsOnce) {
+  constexpr int kThreads = 300;
+  std::array<std::atomic<int>, kThreads> runs{};
+  std::vector<Thread> threads;
+  threads.reserve(kThreads);
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&runs, i] {
+      runs[i].fetch_add(1);
+      return Tag(i);
+    });
+  }
+  for (int i = 0; i < kThreads; ++i) EXPECT_EQ(threads[i].Join(), Tag(i));
+  for (auto& count : runs) EXPECT_EQ(count.load(), 1);
+}
+
+TEST(Thread, JoinInAnyOrder) {
+  std::vector<Thread> threads;
+  for (int i = 0; i < 50; ++i) threads.emplace_back([i] { return Tag(i); });
+  for (int i = 49; i >= 0; i -= 2) EXPECT_EQ(threads[i].Join(), Tag(i));
+  for (int i = 0; i < 50; i += 2) EXPECT_EQ(threads[i].Join(), Tag(i));
+}
+
+TEST(Thread, JoinSeesWhatTheThreadWrote) {
+  for (int i = 0; i < 500; ++i) {
+    int written = 0;
+    Thread writer([&written, i] {
+      written = i + 1;
+      return nullptr;
+    });
+    writer.Join();
+    ASSERT_EQ(written, i + 1);
+  }
+}
+
+TEST(Thread, JoinBlocksUntilTheEnd) {
+  Gate gate;
+  std::atomic<bool> ended = false;
+  Thread slow([&] {
+    gate.Wait();
+    test::SleepMs(20);
+    ended = true;
+    return Tag(7);
+  });
+  Thread joiner([&] {
+    void* result = nullptr;
+    EXPECT_EQ(pthread_join(slow.id(), &result), 0);
+    EXPECT_TRUE(ended);
+    return result;
+  });
+  EXPECT_FALSE(ended);
+  gate.Open();
+  EXPECT_EQ(joiner.Join(), Tag(7));
+  slow.Release();
+}
+
+TEST(Thread, ThreadsMakeThreads) {
+  // A chain 100 deep, each joining the next.
+  std::function<uintptr_t(int)> dig = [&dig](int depth) -> uintptr_t {
+    if (depth == 0) return 1;
+    Thread deeper([&dig, depth] { return Tag(dig(depth - 1)); });
+    return reinterpret_cast<uintptr_t>(deeper.Join()) + 1;
+  };
+  EXPECT_EQ(dig(100), 101u);
+}
+
+TEST(Thread, TreeOfThreads) {
+  std::function<uintptr_t(int)> grow = [&grow](int depth) -> uintptr_t {
+    if (depth == 0) return 1;
+    Thread left([&grow, depth] { return Tag(grow(depth - 1)); });
+    Thread right([&grow, depth] { return Tag(grow(depth - 1)); });
+    return reinterpret_cast<uintptr_t>(left.Join()) + reinterpret_cast<uintptr_t>(right.Join());
+  };
+  EXPECT_EQ(grow(8), 256u);
+}
+
+TEST(Thread, SelfIsTheIdThatCreateGave) {
+  std::vector<Thread> threads;
+  std::array<pthread_t, 20> seen{};
+  for (int i = 0; i < 20; ++i) {
+    threads.emplace_back([&seen, i] {
+      seen[i] = pthread_self();
+      sched_yield();
+      EXPECT_TRUE(pthread_equal(seen[i], pthread_self()));
+      return nullptr;
+    });
+  }
+  for (int i = 0; i < 20; ++i) {
+    threads[i].Join();
+    EXPECT_TRUE(pthread_equal(seen[i], threads[i].id()));
+    EXPECT_FALSE(pthread_equal(seen[i], pthread_self()));
+  }
+}
+
+TEST(Thread, CreateStoresTheIdBeforeTheThreadRunsOrReturns) {
+  // The creator may read the id at once, and hand it to the thread itself.
+  for (int i = 0; i < 200; ++i) {
+    pthread_t id{};
+    Gate gate;
+    struct Shared {
+      pthread_t* id;
+      Gate* gate;
+    } shared{&id, &gate};
+    ASSERT_EQ(pthread_create(
+                  &id, nullptr,
+                  [](void* argument) -> void* {
+                    auto* s = static_cast<Shared*>(argument);
+                    s->gate->Wait();
+                    return Tag(pthread_equal(*s->id, pthread_self()) ? 1 : 2);
+                  },
+                  &shared),
+              0);
+    gate.Open();
+    void* result = nullptr;
+    ASSERT_EQ(pthread_join(id, &result), 0);
+    ASSERT_EQ(result, Tag(1));
+  }
+}
+
+TEST(Thread, LiveThreadsHaveDistinctIds) {
+  Gate gate;
+  std::vector<Thread> threads;
+  std::set<pthread_t> ids{pthread_self()};
+  for (int i = 0; i < 100; ++i) {
+    threads.emplace_back([&gate] {
+      gate.Wait();
+      return nullptr;
+    });
+    EXPECT_TRUE(ids.insert(threads.back().id()).second);
+  }
+  gate.Open();
+}
+
+TEST(Thread, ExitGivesTheValueFromDeepInside) {
+  std::function<void(int)> dive = [&dive](int depth) {
+    if (depth == 0) pthread_exit(Tag(0xdead));
+    dive(depth - 1);
+  };
+  Thread diver([&dive] {
+    dive(50);
+    ADD_FAILURE() << "pthread_exit returned";
+    return nullptr;
+  });
+  EXPECT_EQ(diver.Join(), Tag(0xdead));
+}
+
+TEST(Thread, JoinSelfIsDeadlock) {
+  EXPECT_EQ(pthread_join(pthread_self(), nullptr), EDEADLK);
+  Thread thread([] {
+    EXPECT_EQ(pthread_join(pthread_self(), nullptr), EDEADLK);
+    return Tag(3);
+  });
+  EXPECT_EQ(thread.Join(), Tag(3));
+}
+
+TEST(Thread, JoinOfADetachedThreadIsInvalid) {
+  Gate gate;
+  std::atomic<bool> ended = false;
+  Thread thread([&] {
+    gate.Wait();
+    ended = true;
+    return nullptr;
+  });
+  EXPECT_EQ(pthread_detach(thread.id()), 0);
+  EXPECT_EQ(pthread_join(thread.id(), nullptr), EINVAL);
+  EXPECT_EQ(pthread_tryjoin_np(thread.id(), nullptr), EBUSY);
+  const timespec later = In(CLOCK_REALTIME, 1000);
+  EXPECT_EQ(pthread_timedjoin_np(thread.id(), nullptr, &later), EINVAL);
+  EXPECT_EQ(pthread_detach(thread.id()), EINVAL);
+  thread.Release();
+  gate.Open();
+  EXPECT_TRUE(test::Eventually([&] { return ended.load(); }));
+}
+
+TEST(Thread, TryJoin) {
+  Gate gate;
+  Thread thread([&] {
+    gate.Wait();
+    return Tag(11);
+  });
+  void* result = Tag(1);
+  EXPECT_EQ(pthread_tryjoin_np(thread.id(), &result), EBUSY);
+  EXPECT_EQ(result, Tag(1));
+  gate.Open();
+  EXPECT_TRUE(test::Eventually([&] { return pthread_tryjoin_np(thread.id(), &result) == 0; }));
+  EXPECT_EQ(result, Tag(11));
+  thread.Release();
+}
+
+TEST(Thread, TimedJoin) {
+  Gate gate;
+  Thread thread([&] {
+    gate.Wait();
+    return Tag(12);
+  });
+  void* result = Tag(1);
+  timespec deadline = In(CLOCK_REALTIME, 20);
+  EXPECT_EQ(pthread_timedjoin_np(thread.id(), &result, &deadline), ETIMEDOUT);
+  EXPECT_GE(NowNs(CLOCK_REALTIME), test::ToNs(deadline));
+  EXPECT_EQ(result, Tag(1));
+  deadline = In(CLOCK_REALTIME, -1000);
+  EXPECT_EQ(pthread_timedjoin_np(thread.id(), &result, &deadline), ETIMEDOUT);
+  gate.Open();
+  deadline = In(CLOCK_REALTIME, 20'000);
+  EXPECT_EQ(pthread_timedjoin_np(thread.id(), &result, &deadline), 0);
+  EXPECT_EQ(result, Tag(12));
+  thread.Release();
+}
+
+TEST(Thread, TimedJoinRejectsOtherClocksAndItself) {
+  Gate gate;
+  Thread thread([&] {
+    gate.Wait();
+    return nullptr;
+  });
+  const timespec good = In(CLOCK_REALTIME, 1000);
+  EXPECT_EQ(pthread_clockjoin_np(thread.id(), nullptr, CLOCK_PROCESS_CPUTIME_ID, &good), EINVAL);
+  EXPECT_EQ(pthread_timedjoin_np(pthread_self(), nullptr, &good), EDEADLK);
+  const timespec negative = {.tv_sec = -5, .tv_nsec = 0};
+  EXPECT_EQ(pthread_timedjoin_np(thread.id(), nullptr, &negative), ETIMEDOUT);
+  gate.Open();
+}
+
+TEST(Thread, TimedJoinWithoutATimeWaits) {
+  Thread thread([] {
+    test::SleepMs(10);
+    return Tag(13);
+  });
+  void* result = nullptr;
+  EXPECT_EQ(pthread_timedjoin_np(thread.id(), &result, nullptr), 0);
+  EXPECT_EQ(result, Tag(13));
+  thread.Release();
+}
+
+TEST(Thread, ClockJoinWithBothClocks) {
+  for (const clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
+    Gate gate;
+    Thread thread([&] {
+      gate.Wait();
+      return Tag(14);
+    });
+    timespec deadline = In(clock, 20);
+    void* result = nullptr;
+    EXPECT_EQ(pthread_clockjoin_np(thread.id(), &result, clock, &deadline), ETIMEDOUT);
+    EXPECT_GE(NowNs(clock), test::ToNs(deadline));
+    gate.Open();
+    deadline = In(clock, 20'000);
+    EXPECT_EQ(pthread_clockjoin_np(thread.id(), &result, clock, &deadline), 0);
+    EXPECT_EQ(result, Tag(14));
+    thread.Release();
+  }
+}
+
+TEST(Thread, AThreadThatWasTimedOutOnCanStillBeJoined) {
+  Gate gate;
+  Thread thread([&] {
+    gate.Wait();
+    return Tag(15);
+  });
+  for (int i = 0; i < 5; ++i) {
+    const timespec deadline = In(CLOCK_MONOTONIC, 2);
+    EXPECT_EQ(pthread_clockjoin_np(thread.id(), nullptr, CLOCK_MONOTONIC, &deadline), ETIMEDOUT);
+  }
+  gate.Open();
+  EXPECT_EQ(thread.Join(), Tag(15));
+}
+
+TEST(Thread, DetachWhileRunning) {
+  std::atomic<int> ended = 0;
+  Gate gate;
+  for (int i = 0; i < 100; ++i) {
+    Thread thread([&] {
+      gate.Wait();
+      ended.fetch_add(1);
+      return nullptr;
+    });
+    EXPECT_EQ(pthread_detach(thread.id()), 0);
+    thread.Release();
+  }
+  gate.Open();
+  EXPECT_TRUE(test::Eventually([&] { return ended == 100; }));
+}
+
+TEST(Thread, DetachAfterTheEnd) {
+  std::atomic<int> ended = 0;
+  std::vector<Thread> threads;
+  for (int i = 0; i < 50; ++i) {
+    threads.emplace_back([&] {
+      ended.fetch_add(1);
+      return nullptr;
+    });
+  }
+  EXPECT_TRUE(test::Eventually([&] { return ended == 50; }));
+  for (auto& thread : threads) {
+    EXPECT_EQ(pthread_detach(thread.id()), 0);
+    thread.Release();
+  }
+}
+
+TEST(Thread, DetachSelf) {
+  std::atomic<int> ended = 0;
+  for (int i = 0; i < 100; ++i) {
+    Thread thread([&] {
+      EXPECT_EQ(pthread_detach(pthread_self()), 0);
+      EXPECT_EQ(pthread_detach(pthread_self()), EINVAL);
+      ended.fetch_add(1);
+      return nullptr;
+    });
+    thread.Release();
+  }
+  EXPECT_TRUE(test::Eventually([&] { return ended == 100; }));
+}
+
+TEST(Thread, CreatedDetached) {
+  pthread_attr_t attr;
+  ASSERT_EQ(pthread_attr_init(&attr), 0);
+  ASSERT_EQ(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED), 0);
+  std::atomic<int> ended = 0;
+  Gate gate;
+  for (int i = 0; i < 100; ++i) {
+    Thread thread(
+        [&] {
+          gate.Wait();
+          EXPECT_EQ(pthread_detach(pthread_self()), EINVAL);
+          ended.fetch_add(1);
+          return nullptr;
+        },
+        &attr);
+    EXPECT_EQ(pthread_join(thread.id(), nullptr), EINVAL);
+    thread.Release();
+  }
+  gate.Open();
+  EXPECT_TRUE(test::Eventually([&] { return ended == 100; }));
+  EXPECT_EQ(pthread_attr_destroy(&attr), 0);
+}
+
+TEST(Thread, ErrnoIsNotTouchedByFailures) {
+  errno = 4711;
+  EXPECT_EQ(pthread_join(pthread_self(), nullptr), EDEADLK);
+  EXPECT_EQ(errno, 4711);
+  Gate gate;
+  Thread thread([&] {
+    gate.Wait();
+    return nullptr;
+  });
+  errno = 4711;
+  EXPECT_EQ(pthread_tryjoin_np(thread.id(), nullptr), EBUSY);
+  EXPECT_EQ(errno, 4711);
+  gate.Open();
+}
+
+TEST(Thread, CreateAndJoinFromManyThreadsAtOnce) {
+  std::vector<Thread> parents;
+  std::atomic<int> children = 0;
+  for (int p = 0; p < 8; ++p) {
+    parents.emplace_back([&children] {
+      for (int i = 0; i < 200; ++i) {
+        Thread child([&children] {
+          children.fetch_add(1);
+          return nullptr;
+        });
+      }
+      return nullptr;
+    });
+  }
+  parents.clear();
+  EXPECT_EQ(children, 1600);
+}
+
+TEST(Thread, JoinedByAThreadThatIsNotTheCreator) {
+  constexpr int kThreads = 100;
+  std::vector<Thread> workers;
+  for (int i = 0; i < kThreads; ++i) workers.emplace_back([i] { return Tag(i); });
+  std::vector<Thread> joiners;
+  for (int i = 0; i < kThreads; ++i) {
+    joiners.emplace_back([&workers, i] {
+      void* result = nullptr;
+      EXPECT_EQ(pthread_join(workers[i].id(), &result), 0);
+      workers[i].Release();
+      return result;
+    });
+  }
+  for (int i = 0; i < kThreads; ++i) EXPECT_EQ(joiners[i].Join(), Tag(i));
+}
+
+TEST(Thread, ComputingThreadsDoNotHoldUpAnother) {
+  // A thread that spins on a flag, in plain code, lets the one that sets it run.
+  std::atomic<bool> stop = false;
+  std::vector<Thread> spinners;
+  for (int i = 0; i < 4; ++i) {
+    spinners.emplace_back([&stop] {
+      uint64_t rounds = 0;
+      while (!stop.load(std::memory_order_relaxed)) ++rounds;
+      return Tag(rounds > 0 ? 1 : 1);
+    });
+  }
+  Thread stopper([&stop] {
+    stop = true;
+    return nullptr;
+  });
+  stopper.Join();
+  for (auto& spinner : spinners) EXPECT_EQ(spinner.Join(), Tag(1));
+}
+
+TEST(Thread, ConcurrencyIsRemembered) {
+  const int before = pthread_getconcurrency();
+  EXPECT_EQ(pthread_setconcurrency(5), 0);
+  EXPECT_EQ(pthread_getconcurrency(), 5);
+  EXPECT_EQ(pthread_setconcurrency(-1), EINVAL);
+  EXPECT_EQ(pthread_getconcurrency(), 5);
+  EXPECT_EQ(pthread_setconcurrency(before), 0);
+}
+
+TEST(Thread, ExitFromTheLastCleanupStillDeliversTheValue) {
+  Thread thread([]() -> void* {
+    pthread_cleanup_push([](void*) { sched_yield(); }, nullptr);
+    pthread_exit(Tag(21));
+    pthread_cleanup_pop(0);
+  });
+  EXPECT_EQ(thread.Join(), Tag(21));
+}
+
+}  // namespace
