@@ -42,3 +42,32 @@ $(B)/obj/%.S.o: %.S
 	$(CXX) -g -c -o $@ $<
 
 -include $(LIB_OBJ:.o=.d)
+
+# --- tests: plain programs that never see libmn, and unit tests of the runtime's parts
+TESTFLAGS := $(COMMON) $(WARN) -O2 -pthread
+PRELOAD_SRC := $(wildcard test/preload/*.cc)
+PRELOAD_OBJ := $(PRELOAD_SRC:%.cc=$(B)/obj/%.o)
+PROGRAM_SRC := $(wildcard test/programs/*.c test/programs/*.cc test/programs/scale/*.c)
+PROGRAMS    := $(patsubst test/%,$(B)/test/%,$(basename $(PROGRAM_SRC)))
+FIRST_OP    := $(B)/test/programs/first_op/first_op
+
+$(B)/obj/test/%.o: test/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(TESTFLAGS) -c -o $@ $<
+$(B)/test/preload_tests: $(PRELOAD_OBJ)
+	@mkdir -p $(@D)
+	$(CXX) -rdynamic -o $@ $^ -lgtest -lgtest_main -pthread -ldl
+$(B)/test/tls_plugin.so: test/preload/plugin/tls_plugin.c
+	@mkdir -p $(@D)
+	$(CC) -Wall -Wextra -Werror -O2 -fPIC -shared -o $@ $<
+$(B)/test/programs/%: test/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -o $@ $< -pthread
+$(B)/test/programs/%: test/programs/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(TESTFLAGS) -o $@ $<
+
+.PHONY: tests
+tests: all $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS)
+
+-include $(PRELOAD_OBJ:.o=.d)

@@ -35,6 +35,7 @@ LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 TOTAL = os.path.join(ROOT, 'build', 'test', 'total')
 UNIT_FOLDERS = ['build/unit', 'build/asan/unit', 'build/tsan/unit']
 UNIT_TIMEOUT = 300
+UNIT_STDERR_LINES = 60
 FALLBACK_PROCS = 2
 DOTS_PER_LINE = 80
 DETAIL_LINES = 80
@@ -234,18 +235,25 @@ def unit_findings(binary, selected, options):
             argv += [f'--gtest_repeat={options.repeat}', '--gtest_break_on_failure']
         result = process.run(argv, env, UNIT_TIMEOUT * options.repeat, cwd=ROOT)
         verdicts = unit_verdicts(output.name, result.out)
-    details = (result.out.splitlines() + result.err.splitlines())[-DETAIL_LINES:]
-    details += result.hang or []
     findings = []
     for name in names:
         failure, wall = verdicts.get(name, ('did not run to its end: ' + result.ending(), 0))
         command = ' '.join([*wrapper, relative, f'--gtest_filter={name}'])
         findings.append(Finding(f'{relative}:{name}', failure, command,
-                                details if failure else [], wall))
+                                said_by(name, result) if failure else [], wall))
     if (result.status != 0 or result.hang) and all(f.failure is None for f in findings):
         findings.append(Finding(relative, f'all tests passed, but: {result.ending()}', relative,
-                                details, result.wall))
+                                said_by(None, result), result.wall))
     return findings
+
+
+def said_by(name, result):
+    """What one test wrote; stderr is the whole binary's: it cannot be told apart."""
+    part = re.search(r'^\[ RUN      \] ' + re.escape(name or '') + r'$(.*?)(^\[  |\Z)', result.out,
+                     re.MULTILINE | re.DOTALL)
+    lines = part[1].splitlines() if part else []
+    return [line for line in lines + result.err.splitlines()[-UNIT_STDERR_LINES:] if line] + (
+        result.hang or [])
 
 
 def unit_verdicts(path, stdout):

@@ -33,7 +33,8 @@ MN_INLINE G* pick_local(M* m) {
   uint32_t tick = p->tick.load(std::memory_order_relaxed) + 1;
   p->tick.store(tick, std::memory_order_relaxed);
   if (MN_UNLIKELY(tick % kGlobalPoll == 0)) {
-    if (p->timers.next() != kForever) p->timers.run(now_ns());
+    // Not here: the parking G may hold a bucket's lock, which comes after the heap's.
+    if (p->timers.next() != kForever && p->timers.next() <= now_ns()) return &m->g0;
     if (sched.global_size.load(std::memory_order_relaxed) != 0)
       if (G* g = global_get(m)) return g;
   }
@@ -118,9 +119,8 @@ bool yield_now() {
   M* m = g->m.load(std::memory_order_relaxed);
   G* next = pick_local(m);
   if (next == &m->g0) {
-    if (sched.global_size.load(std::memory_order_relaxed) == 0) return false;
-    next = global_get(m);
-    if (next == nullptr) return false;
+    bool timers = m->p != nullptr && m->p->timers.next() != kForever && m->p->timers.next() <= now_ns();
+    if (!timers && sched.global_size.load(std::memory_order_relaxed) == 0) return false;
   }
   switch_to(g, m, next, commit_yield, nullptr);
   return true;

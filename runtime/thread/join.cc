@@ -16,8 +16,8 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   G* self = self_g();
   uint32_t life = g->life.load(std::memory_order_relaxed);
   if ((life & kReaped) != 0) return ESRCH;
+  if (try_only && (life & (kExiting | kDead)) == 0) return EBUSY;  // as glibc: before it asks whether it is detached
   if ((life & kDetached) != 0) return EINVAL;
-  if (try_only && (life & (kExiting | kDead)) == 0) return EBUSY;
   if (g == self || self->joiner.load(std::memory_order_relaxed) == g) return EDEADLK;
   G* nobody = nullptr;
   if (!g->joiner.compare_exchange_strong(nobody, self, std::memory_order_relaxed)) return EINVAL;

@@ -253,12 +253,13 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
   if (value != nullptr) info.si_value = *value;
   G* self = self_g();
-  if (blocked && running && g != self) {
+  if (blocked && running && (g != self || !caught)) {
     // It may be waiting for it in sigwait: the kernel must know.
-    return static_cast<int>(-raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), m->ktid.load(), sig, sys_arg(&info)));
+    int ktid = m->ktid.load(std::memory_order_relaxed);
+    return static_cast<int>(-(value != nullptr
+                                  ? raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), ktid, sig, sys_arg(&info))
+                                  : raw_syscall(SYS_tgkill, sys_getpid(), ktid, sig)));
   }
-  if (blocked && !caught && g == self)
-    return static_cast<int>(-raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, sys_arg(&info)));
   note_signal(g, sig, &info);
   if (g == self) {
     deliver(g);

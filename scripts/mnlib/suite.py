@@ -29,6 +29,9 @@ SOURCE_SUFFIXES = ('.c', '.cc')
 DIRECTIVE = re.compile(r'^\W*test: (\w+=.*?)\W*$', re.MULTILINE)
 DIRECTIVES = {'native', 'procs', 'timeout', 'signal'}
 TAIL_LINES = 25
+# What GoogleTest says of every run.
+GTEST_NOISE = re.compile(r'\[[=-]{10}\]|Note: Google Test filter|Running main|\s*$|'
+                         r'\[  (PASSED|FAILED|SKIPPED)\s+\] \d+ tests?[.,]|\s*\d+ FAILED TEST')
 
 # Each is what a machine or a user may lack; libmn must work without it.
 FALLBACKS = [
@@ -235,7 +238,7 @@ def _difference(test, result, native):
 def _details(result):
     lines = []
     for title, text in (('stdout', result.out), ('stderr', result.err)):
-        tail = text.splitlines()
+        tail = [line for line in text.splitlines() if not GTEST_NOISE.match(line)]
         if tail:
             lines.append(f'{title}, {len(tail)} lines:')
             lines += ['  ' + line for line in tail[-TAIL_LINES:]]

@@ -13,6 +13,7 @@
 
 namespace {
 
+using test::HereAndInAThread;
 using test::In;
 using test::NowNs;
 using test::Thread;
@@ -191,61 +192,69 @@ TEST(Cond, SignalWithoutTheMutexHeld) {
 }
 
 TEST(Cond, SignalsWithNobodyThereAreNotStored) {
-  Monitor monitor(CLOCK_MONOTONIC);
-  for (int i = 0; i < 10; ++i) {
-    monitor.Signal();
-    monitor.Broadcast();
-  }
-  monitor.Lock();
-  const timespec deadline = In(CLOCK_MONOTONIC, 20);
-  EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
-  monitor.Unlock();
+  HereAndInAThread([&] {
+    Monitor monitor(CLOCK_MONOTONIC);
+    for (int i = 0; i < 10; ++i) {
+      monitor.Signal();
+      monitor.Broadcast();
+    }
+    monitor.Lock();
+    const timespec deadline = In(CLOCK_MONOTONIC, 20);
+    EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
+    monitor.Unlock();
+  });
 }
 
 TEST(Cond, TimedWaitOnItsClock) {
-  for (const clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
-    Monitor monitor(clock);
-    monitor.Lock();
-    timespec deadline = In(clock, 20);
-    EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
-    EXPECT_GE(NowNs(clock), test::ToNs(deadline));
-    EXPECT_EQ(pthread_mutex_trylock(&monitor.mutex), EBUSY);
-    deadline = In(clock, -1000);
-    EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
-    deadline = {.tv_sec = 0, .tv_nsec = 0};
-    EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
-    deadline = {.tv_sec = -1, .tv_nsec = 0};
-    EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
-    monitor.Unlock();
-  }
+  HereAndInAThread([&] {
+    for (const clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
+      Monitor monitor(clock);
+      monitor.Lock();
+      timespec deadline = In(clock, 20);
+      EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
+      EXPECT_GE(NowNs(clock), test::ToNs(deadline));
+      EXPECT_EQ(pthread_mutex_trylock(&monitor.mutex), EBUSY);
+      deadline = In(clock, -1000);
+      EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
+      deadline = {.tv_sec = 0, .tv_nsec = 0};
+      EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
+      deadline = {.tv_sec = -1, .tv_nsec = 0};
+      EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &deadline), ETIMEDOUT);
+      monitor.Unlock();
+    }
+  });
 }
 
 TEST(Cond, ClockWaitIgnoresTheAttribute) {
-  for (const clockid_t made_with : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
-    for (const clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
-      Monitor monitor(made_with);
-      monitor.Lock();
-      const timespec deadline = In(clock, 10);
-      EXPECT_EQ(pthread_cond_clockwait(&monitor.cond, &monitor.mutex, clock, &deadline), ETIMEDOUT);
-      EXPECT_GE(NowNs(clock), test::ToNs(deadline));
-      monitor.Unlock();
+  HereAndInAThread([&] {
+    for (const clockid_t made_with : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
+      for (const clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
+        Monitor monitor(made_with);
+        monitor.Lock();
+        const timespec deadline = In(clock, 10);
+        EXPECT_EQ(pthread_cond_clockwait(&monitor.cond, &monitor.mutex, clock, &deadline), ETIMEDOUT);
+        EXPECT_GE(NowNs(clock), test::ToNs(deadline));
+        monitor.Unlock();
+      }
     }
-  }
+  });
 }
 
 TEST(Cond, BadTimesAndClocks) {
-  Monitor monitor;
-  monitor.Lock();
-  for (const long nsec : {-1L, 1'000'000'000L, LONG_MAX, LONG_MIN}) {
-    timespec bad = In(CLOCK_REALTIME, 10'000);
-    bad.tv_nsec = nsec;
-    EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &bad), EINVAL);
-    EXPECT_EQ(pthread_cond_clockwait(&monitor.cond, &monitor.mutex, CLOCK_MONOTONIC, &bad), EINVAL);
-  }
-  const timespec soon = In(CLOCK_MONOTONIC, 10);
-  EXPECT_EQ(pthread_cond_clockwait(&monitor.cond, &monitor.mutex, CLOCK_PROCESS_CPUTIME_ID, &soon), EINVAL);
-  EXPECT_EQ(pthread_mutex_trylock(&monitor.mutex), EBUSY);
-  monitor.Unlock();
+  HereAndInAThread([&] {
+    Monitor monitor;
+    monitor.Lock();
+    for (const long nsec : {-1L, 1'000'000'000L, LONG_MAX, LONG_MIN}) {
+      timespec bad = In(CLOCK_REALTIME, 10'000);
+      bad.tv_nsec = nsec;
+      EXPECT_EQ(pthread_cond_timedwait(&monitor.cond, &monitor.mutex, &bad), EINVAL);
+      EXPECT_EQ(pthread_cond_clockwait(&monitor.cond, &monitor.mutex, CLOCK_MONOTONIC, &bad), EINVAL);
+    }
+    const timespec soon = In(CLOCK_MONOTONIC, 10);
+    EXPECT_EQ(pthread_cond_clockwait(&monitor.cond, &monitor.mutex, CLOCK_PROCESS_CPUTIME_ID, &soon), EINVAL);
+    EXPECT_EQ(pthread_mutex_trylock(&monitor.mutex), EBUSY);
+    monitor.Unlock();
+  });
 }
 
 TEST(Cond, TimedWaitIsSignalled) {
@@ -274,12 +283,14 @@ TEST(Cond, TimedWaitIsSignalled) {
 }
 
 TEST(Cond, WrongMutexOwnerIsReported) {
-  pthread_mutex_t mutex = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
-  pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-  EXPECT_EQ(pthread_cond_wait(&cond, &mutex), EPERM);
-  const timespec later = In(CLOCK_REALTIME, 1000);
-  EXPECT_EQ(pthread_cond_timedwait(&cond, &mutex, &later), EPERM);
-  EXPECT_EQ(pthread_cond_destroy(&cond), 0);
+  HereAndInAThread([&] {
+    pthread_mutex_t mutex = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+    pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    EXPECT_EQ(pthread_cond_wait(&cond, &mutex), EPERM);
+    const timespec later = In(CLOCK_REALTIME, 1000);
+    EXPECT_EQ(pthread_cond_timedwait(&cond, &mutex, &later), EPERM);
+    EXPECT_EQ(pthread_cond_destroy(&cond), 0);
+  });
 }
 
 TEST(Cond, MutexOfEveryKind) {
@@ -469,20 +480,22 @@ TEST(Cond, StaticInitialiser) {
 }
 
 TEST(Cond, Attributes) {
-  pthread_condattr_t attr;
-  ASSERT_EQ(pthread_condattr_init(&attr), 0);
-  clockid_t clock = -1;
-  EXPECT_EQ(pthread_condattr_getclock(&attr, &clock), 0);
-  EXPECT_EQ(clock, CLOCK_REALTIME);
-  EXPECT_EQ(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC), 0);
-  EXPECT_EQ(pthread_condattr_getclock(&attr, &clock), 0);
-  EXPECT_EQ(clock, CLOCK_MONOTONIC);
-  EXPECT_EQ(pthread_condattr_setclock(&attr, CLOCK_PROCESS_CPUTIME_ID), EINVAL);
-  int pshared = -1;
-  EXPECT_EQ(pthread_condattr_getpshared(&attr, &pshared), 0);
-  EXPECT_EQ(pshared, PTHREAD_PROCESS_PRIVATE);
-  EXPECT_EQ(pthread_condattr_setpshared(&attr, 7), EINVAL);
-  EXPECT_EQ(pthread_condattr_destroy(&attr), 0);
+  HereAndInAThread([&] {
+    pthread_condattr_t attr;
+    ASSERT_EQ(pthread_condattr_init(&attr), 0);
+    clockid_t clock = -1;
+    EXPECT_EQ(pthread_condattr_getclock(&attr, &clock), 0);
+    EXPECT_EQ(clock, CLOCK_REALTIME);
+    EXPECT_EQ(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC), 0);
+    EXPECT_EQ(pthread_condattr_getclock(&attr, &clock), 0);
+    EXPECT_EQ(clock, CLOCK_MONOTONIC);
+    EXPECT_EQ(pthread_condattr_setclock(&attr, CLOCK_PROCESS_CPUTIME_ID), EINVAL);
+    int pshared = -1;
+    EXPECT_EQ(pthread_condattr_getpshared(&attr, &pshared), 0);
+    EXPECT_EQ(pshared, PTHREAD_PROCESS_PRIVATE);
+    EXPECT_EQ(pthread_condattr_setpshared(&attr, 7), EINVAL);
+    EXPECT_EQ(pthread_condattr_destroy(&attr), 0);
+  });
 }
 
 TEST(Cond, StandardConditionVariable) {

@@ -11,6 +11,7 @@
 namespace {
 
 using test::Gate;
+using test::HereAndInAThread;
 using test::Thread;
 
 void* Tag(uintptr_t value) {
@@ -271,16 +272,18 @@ TEST_F(Key, ManyKeys) {
 }
 
 TEST_F(Key, Errors) {
-  pthread_key_t key;
-  ASSERT_EQ(pthread_key_create(&key, nullptr), 0);
-  EXPECT_EQ(pthread_key_delete(key), 0);
-  EXPECT_EQ(pthread_key_delete(key), EINVAL);
-  EXPECT_EQ(pthread_setspecific(key, Tag(1)), EINVAL);
-  EXPECT_EQ(pthread_getspecific(key), nullptr);
-  EXPECT_EQ(pthread_key_delete(PTHREAD_KEYS_MAX), EINVAL);
-  EXPECT_EQ(pthread_setspecific(PTHREAD_KEYS_MAX, Tag(1)), EINVAL);
-  EXPECT_EQ(pthread_getspecific(PTHREAD_KEYS_MAX), nullptr);
-  EXPECT_EQ(pthread_key_delete(~0u), EINVAL);
+  HereAndInAThread([&] {
+    pthread_key_t key;
+    ASSERT_EQ(pthread_key_create(&key, nullptr), 0);
+    EXPECT_EQ(pthread_key_delete(key), 0);
+    EXPECT_EQ(pthread_key_delete(key), EINVAL);
+    EXPECT_EQ(pthread_setspecific(key, Tag(1)), EINVAL);
+    EXPECT_EQ(pthread_getspecific(key), nullptr);
+    EXPECT_EQ(pthread_key_delete(PTHREAD_KEYS_MAX), EINVAL);
+    EXPECT_EQ(pthread_setspecific(PTHREAD_KEYS_MAX, Tag(1)), EINVAL);
+    EXPECT_EQ(pthread_getspecific(PTHREAD_KEYS_MAX), nullptr);
+    EXPECT_EQ(pthread_key_delete(~0u), EINVAL);
+  });
 }
 
 TEST_F(Key, CreatedAndDeletedFromManyThreads) {

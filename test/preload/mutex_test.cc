@@ -13,6 +13,7 @@
 namespace {
 
 using test::Gate;
+using test::HereAndInAThread;
 using test::In;
 using test::NowNs;
 using test::Thread;
@@ -258,12 +259,14 @@ TEST(Mutex, ErrorCheckErrors) {
 }
 
 TEST(Mutex, NormalTimedRelockTimesOut) {
-  Mutex mutex(PTHREAD_MUTEX_NORMAL);
-  ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
-  EXPECT_EQ(pthread_mutex_trylock(mutex.get()), EBUSY);
-  const timespec deadline = In(CLOCK_REALTIME, 10);
-  EXPECT_EQ(pthread_mutex_timedlock(mutex.get(), &deadline), ETIMEDOUT);
-  EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  HereAndInAThread([&] {
+    Mutex mutex(PTHREAD_MUTEX_NORMAL);
+    ASSERT_EQ(pthread_mutex_lock(mutex.get()), 0);
+    EXPECT_EQ(pthread_mutex_trylock(mutex.get()), EBUSY);
+    const timespec deadline = In(CLOCK_REALTIME, 10);
+    EXPECT_EQ(pthread_mutex_timedlock(mutex.get(), &deadline), ETIMEDOUT);
+    EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
+  });
 }
 
 TEST(Mutex, NormalMayBeUnlockedByAnotherThread) {
@@ -321,51 +324,57 @@ TEST(Mutex, StaticInitialisersKeepTheirKind) {
 }
 
 TEST(Mutex, ZeroedMemoryIsANormalMutex) {
-  alignas(pthread_mutex_t) unsigned char memory[sizeof(pthread_mutex_t)] = {};
-  auto* mutex = reinterpret_cast<pthread_mutex_t*>(memory);
-  EXPECT_EQ(pthread_mutex_lock(mutex), 0);
-  EXPECT_EQ(pthread_mutex_trylock(mutex), EBUSY);
-  EXPECT_EQ(pthread_mutex_unlock(mutex), 0);
-  EXPECT_EQ(pthread_mutex_destroy(mutex), 0);
+  HereAndInAThread([&] {
+    alignas(pthread_mutex_t) unsigned char memory[sizeof(pthread_mutex_t)] = {};
+    auto* mutex = reinterpret_cast<pthread_mutex_t*>(memory);
+    EXPECT_EQ(pthread_mutex_lock(mutex), 0);
+    EXPECT_EQ(pthread_mutex_trylock(mutex), EBUSY);
+    EXPECT_EQ(pthread_mutex_unlock(mutex), 0);
+    EXPECT_EQ(pthread_mutex_destroy(mutex), 0);
+  });
 }
 
 TEST(Mutex, DestroyedIsInvalidUntilInitialisedAgain) {
-  pthread_mutex_t mutex;
-  ASSERT_EQ(pthread_mutex_init(&mutex, nullptr), 0);
-  EXPECT_EQ(pthread_mutex_destroy(&mutex), 0);
-  EXPECT_EQ(pthread_mutex_trylock(&mutex), EINVAL);
-  EXPECT_EQ(pthread_mutex_lock(&mutex), EINVAL);
-  EXPECT_EQ(pthread_mutex_unlock(&mutex), EINVAL);
-  ASSERT_EQ(pthread_mutex_init(&mutex, nullptr), 0);
-  EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
-  EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
-  EXPECT_EQ(pthread_mutex_destroy(&mutex), 0);
+  HereAndInAThread([&] {
+    pthread_mutex_t mutex;
+    ASSERT_EQ(pthread_mutex_init(&mutex, nullptr), 0);
+    EXPECT_EQ(pthread_mutex_destroy(&mutex), 0);
+    EXPECT_EQ(pthread_mutex_trylock(&mutex), EINVAL);
+    EXPECT_EQ(pthread_mutex_lock(&mutex), EINVAL);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), EINVAL);
+    ASSERT_EQ(pthread_mutex_init(&mutex, nullptr), 0);
+    EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
+    EXPECT_EQ(pthread_mutex_destroy(&mutex), 0);
+  });
 }
 
 TEST(Mutex, Attributes) {
-  pthread_mutexattr_t attr;
-  ASSERT_EQ(pthread_mutexattr_init(&attr), 0);
-  int value = -1;
-  EXPECT_EQ(pthread_mutexattr_gettype(&attr, &value), 0);
-  EXPECT_EQ(value, PTHREAD_MUTEX_DEFAULT);
-  EXPECT_EQ(pthread_mutexattr_getpshared(&attr, &value), 0);
-  EXPECT_EQ(value, PTHREAD_PROCESS_PRIVATE);
-  EXPECT_EQ(pthread_mutexattr_getprotocol(&attr, &value), 0);
-  EXPECT_EQ(value, PTHREAD_PRIO_NONE);
-  EXPECT_EQ(pthread_mutexattr_getrobust(&attr, &value), 0);
-  EXPECT_EQ(value, PTHREAD_MUTEX_STALLED);
-  for (const int kind :
-       {PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP, PTHREAD_MUTEX_NORMAL}) {
-    EXPECT_EQ(pthread_mutexattr_settype(&attr, kind), 0);
+  HereAndInAThread([&] {
+    pthread_mutexattr_t attr;
+    ASSERT_EQ(pthread_mutexattr_init(&attr), 0);
+    int value = -1;
     EXPECT_EQ(pthread_mutexattr_gettype(&attr, &value), 0);
-    EXPECT_EQ(value, kind);
-  }
-  EXPECT_EQ(pthread_mutexattr_settype(&attr, 4), EINVAL);
-  EXPECT_EQ(pthread_mutexattr_settype(&attr, -1), EINVAL);
-  EXPECT_EQ(pthread_mutexattr_setpshared(&attr, 2), EINVAL);
-  EXPECT_EQ(pthread_mutexattr_setprotocol(&attr, 3), EINVAL);
-  EXPECT_EQ(pthread_mutexattr_setrobust(&attr, 2), EINVAL);
-  EXPECT_EQ(pthread_mutexattr_destroy(&attr), 0);
+    EXPECT_EQ(value, PTHREAD_MUTEX_DEFAULT);
+    EXPECT_EQ(pthread_mutexattr_getpshared(&attr, &value), 0);
+    EXPECT_EQ(value, PTHREAD_PROCESS_PRIVATE);
+    EXPECT_EQ(pthread_mutexattr_getprotocol(&attr, &value), 0);
+    EXPECT_EQ(value, PTHREAD_PRIO_NONE);
+    EXPECT_EQ(pthread_mutexattr_getrobust(&attr, &value), 0);
+    EXPECT_EQ(value, PTHREAD_MUTEX_STALLED);
+    for (const int kind :
+         {PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP, PTHREAD_MUTEX_NORMAL}) {
+      EXPECT_EQ(pthread_mutexattr_settype(&attr, kind), 0);
+      EXPECT_EQ(pthread_mutexattr_gettype(&attr, &value), 0);
+      EXPECT_EQ(value, kind);
+    }
+    EXPECT_EQ(pthread_mutexattr_settype(&attr, 4), EINVAL);
+    EXPECT_EQ(pthread_mutexattr_settype(&attr, -1), EINVAL);
+    EXPECT_EQ(pthread_mutexattr_setpshared(&attr, 2), EINVAL);
+    EXPECT_EQ(pthread_mutexattr_setprotocol(&attr, 3), EINVAL);
+    EXPECT_EQ(pthread_mutexattr_setrobust(&attr, 2), EINVAL);
+    EXPECT_EQ(pthread_mutexattr_destroy(&attr), 0);
+  });
 }
 
 TEST(Mutex, ManyWaitersAllGetIt) {

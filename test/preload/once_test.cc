@@ -10,6 +10,7 @@
 
 namespace {
 
+using test::HereAndInAThread;
 using test::Thread;
 
 std::atomic<int> runs;
@@ -24,9 +25,12 @@ class Once : public testing::Test {
 };
 
 TEST_F(Once, RunsOnce) {
-  pthread_once_t once = PTHREAD_ONCE_INIT;
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(pthread_once(&once, [] { ++runs; }), 0);
-  EXPECT_EQ(runs, 1);
+  HereAndInAThread([&] {
+    SetUp();
+    pthread_once_t once = PTHREAD_ONCE_INIT;
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(pthread_once(&once, [] { ++runs; }), 0);
+    EXPECT_EQ(runs, 1);
+  });
 }
 
 TEST_F(Once, RacersWaitForTheEnd) {
@@ -94,20 +98,23 @@ TEST_F(Once, ThreadsInsideTheRoutine) {
 }
 
 TEST_F(Once, RoutineThatThrowsIsRunAgain) {
-  pthread_once_t once = PTHREAD_ONCE_INIT;
-  for (int i = 1; i <= 3; ++i) {
-    EXPECT_THROW(pthread_once(&once,
-                              [] {
-                                ++runs;
-                                throw std::runtime_error("not yet");
-                              }),
-                 std::runtime_error);
-    EXPECT_EQ(runs, i);
-  }
-  EXPECT_EQ(pthread_once(&once, [] { ++runs; }), 0);
-  EXPECT_EQ(runs, 4);
-  EXPECT_EQ(pthread_once(&once, [] { ++runs; }), 0);
-  EXPECT_EQ(runs, 4);
+  HereAndInAThread([&] {
+    SetUp();
+    pthread_once_t once = PTHREAD_ONCE_INIT;
+    for (int i = 1; i <= 3; ++i) {
+      EXPECT_THROW(pthread_once(&once,
+                                [] {
+                                  ++runs;
+                                  throw std::runtime_error("not yet");
+                                }),
+                   std::runtime_error);
+      EXPECT_EQ(runs, i);
+    }
+    EXPECT_EQ(pthread_once(&once, [] { ++runs; }), 0);
+    EXPECT_EQ(runs, 4);
+    EXPECT_EQ(pthread_once(&once, [] { ++runs; }), 0);
+    EXPECT_EQ(runs, 4);
+  });
 }
 
 TEST_F(Once, RoutineThatThrowsLetsAWaiterRunIt) {

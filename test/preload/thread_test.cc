@@ -12,6 +12,7 @@
 namespace {
 
 using test::Gate;
+using test::HereAndInAThread;
 using test::In;
 using test::Ms;
 using test::NowNs;
@@ -445,12 +446,14 @@ TEST(Thread, ComputingThreadsDoNotHoldUpAnother) {
 }
 
 TEST(Thread, ConcurrencyIsRemembered) {
-  const int before = pthread_getconcurrency();
-  EXPECT_EQ(pthread_setconcurrency(5), 0);
-  EXPECT_EQ(pthread_getconcurrency(), 5);
-  EXPECT_EQ(pthread_setconcurrency(-1), EINVAL);
-  EXPECT_EQ(pthread_getconcurrency(), 5);
-  EXPECT_EQ(pthread_setconcurrency(before), 0);
+  HereAndInAThread([&] {
+    const int before = pthread_getconcurrency();
+    EXPECT_EQ(pthread_setconcurrency(5), 0);
+    EXPECT_EQ(pthread_getconcurrency(), 5);
+    EXPECT_EQ(pthread_setconcurrency(-1), EINVAL);
+    EXPECT_EQ(pthread_getconcurrency(), 5);
+    EXPECT_EQ(pthread_setconcurrency(before), 0);
+  });
 }
 
 TEST(Thread, ExitFromTheLastCleanupStillDeliversTheValue) {

@@ -104,6 +104,16 @@ class Thread {
   bool joinable_ = false;
 };
 
+// Runs `body` in this thread, which is main in most tests, and again in a new one.
+template <typename Body>
+void HereAndInAThread(Body body) {
+  body();
+  Thread([&] {
+    body();
+    return nullptr;
+  });
+}
+
 // Closed until Open(); everybody who waits then passes.
 class Gate {
  public:

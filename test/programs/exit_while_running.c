@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // main returns while threads compute, sleep, and wait on every kind of object and in the kernel.
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <time.h>
@@ -16,7 +17,8 @@ static volatile unsigned long counter;
 
 static void* Compute(void* unused) {
   (void)unused;
-  for (;;) ++counter;
+  for (;;)
+    if (++counter % 1000000 == 0) sched_yield();
   return NULL;
 }
 static void* Yield(void* unused) {

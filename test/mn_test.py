@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests scripts/mn and what the test runners share. A stub stands in for libmn.so: these are
+tests of the scripts, and must tell a libmn at work from one that is not."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+sys.path.insert(0, os.path.join(ROOT, 'scripts'))
+
+from mnlib import compare, measure, preload, process, proctree, suite, verdict  # noqa: E402
+
+MN = os.path.join(ROOT, 'scripts', 'mn')
+CC = os.environ.get('CC', 'cc')
+
+STUB = r'''
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+static int out = -1;
+__attribute__((constructor)) static void Begin(void) {
+  if (getenv("MN_STATS")) out = fcntl(2, F_DUPFD_CLOEXEC, 100);
+}
+__attribute__((destructor)) static void End(void) {
+  const char* procs = getenv("MN_PROCS");
+  if (out != -1) dprintf(out, "libmn: stats: mode=mn procs=%s gs=3\n", procs ? procs : "2");
+}
+'''
+
+
+def setUpModule():
+    global folder, stub
+    folder = tempfile.mkdtemp(prefix='mn-test-')
+    stub = os.path.join(folder, 'libmn.so')
+    build(STUB, 'libmn.so', '-shared', '-fPIC')
+
+
+def tearDownModule():
+    shutil.rmtree(folder)
+
+
+def build(text, name, *flags):
+    source = os.path.join(folder, name + '.c')
+    with open(source, 'w') as file:
+        file.write(text)
+    path = os.path.join(folder, name)
+    subprocess.run([CC, '-o', path, source, *flags], check=True)
+    return path
+
+
+def script(text, name='script'):
+    path = os.path.join(folder, name)
+    with open(path, 'w') as file:
+        file.write(text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def mn(*arguments, env=None, **options):
+    base = {key: value for key, value in os.environ.items()
+            if not key.startswith('MN_') and key != 'LD_PRELOAD'}
+    return subprocess.run([sys.executable, MN, *arguments], env={**base, **(env or {})}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                          **{'stdin': subprocess.DEVNULL, **options})
+
+
+class Cli(unittest.TestCase):
+    def refused(self, status, text, *arguments, **options):
+        """mn says one line and leaves with the status."""
+        done = mn(*arguments, **options)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(done.stdout, '')
+        self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith('mn: '), done.stderr)
+        self.assertIn(text, done.stderr)
+
+    def run_refused(self, status, text, *command):
+        for action in ('run', 'compare'):
+            self.refused(status, text, action, '--lib', stub, '--', *command)
+
+    def test_help(self):
+        for arguments in ([], ['--help'], ['run', '--help'], ['compare', '--help']):
+            done = mn(*arguments)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn('usage: mn', done.stdout)
+
+    def test_bad_arguments(self):
+        self.refused(125, "'walk'", 'walk')
+        self.refused(125, 'no command', 'run')
+        self.refused(125, 'no command', 'compare', '-n', '2', '--')
+        for procs in ('0', '257', '-1', 'two', ''):
+            self.refused(125, 'procs', 'run', f'--procs={procs}', '--', 'true')
+        self.refused(125, '-n', 'compare', '-n', '0', '--', 'true')
+        self.refused(125, '--frob', 'run', '--frob', '--', 'true')
+        self.refused(125, 'no such library', 'run', '--lib', '/no/libmn.so', '--', 'true')
+        self.refused(125, 'cannot be written', 'compare', '--lib', stub, '--json', '/no/where',
+                     '--', 'true')
+
+    def test_library_path_that_ld_preload_cannot_hold(self):
+        odd = os.path.join(folder, 'a b')
+        os.mkdir(odd)
+        self.refused(125, 'space', 'run', '--lib', shutil.copy(stub, odd), '--', 'true')
+
+    def test_not_found_and_not_executable(self):
+        self.run_refused(127, 'not found', 'no-such-program')
+        self.run_refused(127, 'not found', './no/such/program')
+        self.run_refused(127, 'empty', '')
+        self.run_refused(126, 'directory', '/')
+        path = script('#!/bin/sh\n', 'plain')
+        os.chmod(path, 0o644)
+        self.run_refused(126, 'not executable', path)
+        self.run_refused(126, 'neither', script('just text\n', 'text'))
+
+    def test_static_programs(self):
+        main = 'int main(void) { return 0; }'
+        path = build(main, 'static', '-static')
+        self.run_refused(125, 'statically linked', path)
+        self.run_refused(125, 'statically linked', build(main, 'pie', '-static-pie'))
+        self.run_refused(125, 'statically linked', script(f'#!{path} -x\n', 'indirect'))
+
+    def test_set_uid_and_set_gid_programs(self):
+        path = build('int main(void) { return 0; }', 'setid')
+        for bit, text in ((stat.S_ISUID, 'set-uid'), (stat.S_ISGID, 'set-gid')):
+            os.chmod(path, 0o755 | bit)
+            self.run_refused(125, text, path)
+
+    def test_foreign_loader_and_machine(self):
+        path = build('int main(void) { return 0; }', 'foreign',
+                     '-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1')
+        self.run_refused(125, 'not a glibc program', path)
+        with open(path, 'r+b') as file:
+            file.seek(18)
+            file.write(b'\xf3\x00')
+        self.run_refused(125, 'riscv', path)
+        with open(path, 'r+b') as file:
+            file.truncate(30)
+        self.run_refused(126, 'damaged', path)
+
+    def test_interpreters(self):
+        self.run_refused(127, 'not found', script('#!/no/interpreter\n', 'nowhere'))
+        self.run_refused(127, 'not found', script('#!/usr/bin/env no-such\n', 'env-nowhere'))
+        path = os.path.join(folder, 'loop')
+        self.run_refused(126, 'too many', script(f'#!{path}\n', 'loop'))
+        done = mn('run', '--lib', stub, '--', script('#!/usr/bin/env -S sh -u\necho $1\n'), 'word')
+        self.assertEqual((done.returncode, done.stdout), (0, 'word\n'))
+
+    def test_run(self):
+        done = mn('run', '--lib', stub, '--procs', '3', '--stats', '--', 'sh', '-c',
+                  'echo "$LD_PRELOAD $MN_PROCS $MN_STATS"; ls -d /; exit 7')
+        self.assertEqual(done.returncode, 7)
+        self.assertEqual(done.stdout, f'{stub} 3 1\n/\n')
+        self.assertEqual(verdict.stats_of(done.stderr)[0],
+                         {'mode': 'mn', 'procs': '3', 'gs': '3'})
+        done = mn('run', '--lib', stub, 'sh', '-c', 'echo "[${MN_PROCS-}${MN_STATS-}]"')
+        self.assertEqual(done.stdout, '[]\n')
+
+    def test_run_keeps_other_preloads(self):
+        other = shutil.copy(stub, os.path.join(folder, 'other.so'))
+        for before, after in ((other, f'{stub}:{other}'), (f'{stub} {other}', f'{stub}:{other}')):
+            done = mn('run', '--lib', stub, '--', 'sh', '-c', 'echo $LD_PRELOAD',
+                      env={'LD_PRELOAD': before})
+            self.assertEqual(done.stdout, after + '\n')
+
+    def test_run_leaves_signals_as_they_were(self):
+        done = mn('run', '--lib', stub, '--', 'sh', '-c', 'kill -PIPE $$; echo survived')
+        self.assertEqual((done.returncode, done.stdout), (-13, ''))
+
+
+class Compare(unittest.TestCase):
+    def compare(self, *command, runs=2, **options):
+        return mn('compare', '--lib', stub, '-n', str(runs), '--', *command, **options)
+
+    def test_same(self):
+        done = self.compare('seq', '1000')
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn('same output and exit status: yes', done.stdout)
+        self.assertIn('wall time', done.stdout)
+        self.assertNotIn('not at work', done.stdout)
+
+    def test_different_output(self):
+        done = self.compare('sh', '-c', 'echo "${LD_PRELOAD-none}"')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('the outputs differ', done.stdout)
+
+    def test_different_status(self):
+        done = self.compare('sh', '-c', 'test -z "$LD_PRELOAD" || { echo why >&2; kill -9 $$; }')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('1:1 exit status 0, M:N killed by SIGKILL', done.stdout)
+        self.assertIn('M:N stderr: why', done.stdout)
+
+    def test_equal_failure_and_varying_output(self):
+        done = self.compare('sh', '-c', 'echo $$; exit 3')
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn('exit status 3', done.stdout)
+        self.assertIn('varies', done.stdout)
+
+    def test_says_when_libmn_was_not_at_work(self):
+        done = mn('compare', '--lib', build('int unused;', 'idle.so', '-shared', '-fPIC'), '-n',
+                  '1', '--', 'true')
+        self.assertIn('not at work', done.stdout)
+
+    def test_every_run_reads_stdin_anew(self):
+        with open(__file__) as file:
+            done = self.compare('sh', '-c', 'test "$(wc -l)" -gt 50', stdin=file)
+        self.assertEqual(done.returncode, 0)
+        self.assertNotIn('exit status 1', done.stdout)
+
+    def test_time_limit(self):
+        done = mn('compare', '--lib', stub, '--timeout', '1', '--', 'sh', '-c',
+                  'test -z "$LD_PRELOAD" || sleep 100')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('no end within the time limit at M:N', done.stdout)
+
+    def test_json(self):
+        path = os.path.join(folder, 'figures.json')
+        done = mn('compare', '--lib', stub, '-n', '3', '--json', path, '--', 'true')
+        self.assertEqual(done.returncode, 0)
+        with open(path) as file:
+            figures = json.load(file)
+        self.assertEqual(len(figures['1:1']), 3)
+        self.assertEqual(len(figures['m:n']), 3)
+        self.assertGreater(figures['medians']['wall']['m:n'], 0)
+        self.assertEqual(figures['same'], 'yes')
+
+    def test_ratio_in_words(self):
+        for native, libmn, words in ((3.0, 1.0, '3.00x less'), (1.0, 12.0, '12.0x more'),
+                                     (1.0, 1.01, 'the same'), (0, 0, 'the same'), (5, 0, 'less'),
+                                     (4000, 4, '1,000x less'), (None, 1, '-')):
+            self.assertEqual(compare.ratio_in_words(native, libmn, 'less', 'more'), words)
+
+
+class Measuring(unittest.TestCase):
+    def test_threads_memory_and_time(self):
+        text = ('import threading, time; x = bytearray(100 << 20)\n'
+                'for _ in range(9): threading.Thread(target=time.sleep, args=(0.5,)).start()')
+        run = measure.measure([sys.executable, '-c', text], preload.native_environment())
+        self.assertEqual(run.status, 0)
+        self.assertEqual(run.threads, 10)
+        self.assertTrue(100 << 20 < run.memory < 150 << 20, run.memory)
+        self.assertTrue(0.5 <= run.wall < 20, run.wall)
+        self.assertGreaterEqual(run.switches, 9)
+
+    def test_descendants_are_counted(self):
+        run = measure.measure(['sh', '-c', 'sleep 0.7 & sleep 0.7 & wait'],
+                              preload.native_environment())
+        self.assertEqual(run.threads, 3)
+
+    def test_small_programs_are_not_charged_for_this_interpreter(self):
+        run = measure.measure(['sleep', '0.2'], preload.native_environment())
+        self.assertLess(run.memory, 8 << 20)
+
+
+class Verdict(unittest.TestCase):
+    def test_at_work(self):
+        good = 'noise\nlibmn: stats: mode=mn procs=2 gs=12 switches=345 ms=4\n'
+        self.assertIsNone(verdict.complaint(good))
+        self.assertIsNone(verdict.complaint('50 %\r' + good))
+        self.assertIsNone(verdict.complaint('no newline' + good[6:]))
+
+    def test_not_at_work(self):
+        for stderr in ('', 'mode=mn gs=2', 'libmn: stats: mode=1:1 procs=2 gs=3',
+                       'libmn: stats: mode=mn procs=2 gs=0', 'libmn: stats: mode=mn procs=2'):
+            self.assertIn('not at work', verdict.complaint(stderr))
+        self.assertIsNone(verdict.complaint('libmn: stats: mode=mn gs=0', threads=False))
+
+    def test_other_lines(self):
+        self.assertIn('MN_X', verdict.complaint('libmn: MN_X: what\nlibmn: stats: mode=mn gs=1'))
+
+    def test_programs_without_threads_say_so(self):
+        self.assertFalse(verdict.makes_threads('a\nno-threads\n'))
+        self.assertTrue(verdict.makes_threads('a no-threads b'))
+
+
+class Process(unittest.TestCase):
+    def test_hang_is_described_and_ended(self):
+        result = process.run(['sh', '-c', 'sleep 77 & sleep 78; true'], dict(os.environ), 0.5)
+        self.assertIn('did not end', result.ending())
+        text = '\n'.join(result.hang)
+        self.assertIn('sleep 77', text)
+        self.assertIn('sleep 78', text)
+        self.assertIn('nanosleep', text)
+        self.assertEqual(result.status, -9)
+
+    def test_leftovers_end_with_the_command(self):
+        result = process.run(['sh', '-c', 'sleep 99 & echo $!'], dict(os.environ), 10)
+        self.assertIsNone(result.hang)
+        state = proctree.status(int(result.out)).get('State', 'gone')
+        self.assertTrue(state.startswith(('gone', 'Z')), state)
+
+
+class SuiteOfPrograms(unittest.TestCase):
+    """A little tree with programs of its own, run under the stub."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp(dir=folder)
+        os.makedirs(os.path.join(self.root, 'test', 'programs'))
+        os.makedirs(os.path.join(self.root, 'build', 'test', 'programs'))
+        self.suite = suite.Suite(self.root, stub, timeout=20)
+
+    def add(self, name, shell, head='', expected=None):
+        sources = os.path.join(self.root, 'test', 'programs')
+        with open(os.path.join(sources, name + '.c'), 'w') as file:
+            file.write(f'// SPDX\n// {head}\n')
+        if expected is not None:
+            with open(os.path.join(sources, name + '.expected'), 'w') as file:
+                file.write(expected)
+        path = os.path.join(self.root, 'build', 'test', 'programs', name)
+        # bash ends by exit(), where the stub speaks; dash by _exit().
+        script('#!/bin/bash\n' + shell, path)
+
+    def failure(self, **options):
+        test, = self.suite.programs()
+        return self.suite.run_libmn(test, 2, **options).failure
+
+    def test_equal(self):
+        self.add('equal', 'echo a; exit 5')
+        self.assertIsNone(self.failure())
+
+    def test_different_output(self):
+        self.add('differs', 'echo a; echo "b$MN_PROCS"')
+        self.assertIn("line 2: 'b2', natively 'b'", self.failure())
+
+    def test_different_status(self):
+        self.add('differs', 'exit ${MN_PROCS-0}')
+        self.assertIn('exit status 2, natively exit status 0', self.failure())
+
+    def test_extra_options_and_command(self):
+        self.add('option', 'test "$MN_SWITCH" != ucontext')
+        test, = self.suite.programs()
+        outcome = self.suite.run_libmn(test, 4, {'MN_SWITCH': 'ucontext'})
+        self.assertIn('exit status 1', outcome.failure)
+        self.assertIn('MN_STATS=1 MN_PROCS=4 MN_SWITCH=ucontext LD_PRELOAD=', outcome.command)
+
+    def test_complaint_on_stderr(self):
+        self.add('complains', 'echo "libmn: out of luck" >&2')
+        self.assertIn('out of luck', self.failure())
+
+    def test_death_by_signal(self):
+        self.add('dies', 'kill -9 $$')
+        self.assertIn('no oracle', self.failure())
+        self.add('dies', 'kill -9 $$', head='test: signal=yes')
+        self.assertIsNone(suite.Suite(self.root, stub).run_libmn(self.suite.programs()[0],
+                                                                 1).failure)
+
+    def test_expected_output(self):
+        self.add('order', 'echo "${MN_PROCS-native}"', 'test: native=no procs=2', '2\n')
+        test, = self.suite.programs()
+        self.assertFalse(test.has_native)
+        self.assertFalse(test.wants(1))
+        self.assertTrue(test.wants(2))
+        self.assertIsNone(self.failure())
+
+    def test_bad_suite(self):
+        self.add('odd', '', head='test: nativ=no')
+        with self.assertRaises(suite.BadSuite):
+            self.suite.programs()
+        self.add('odd', '')
+        os.remove(os.path.join(self.root, 'build', 'test', 'programs', 'odd'))
+        with self.assertRaises(suite.BadSuite):
+            self.suite.programs()
+
+
+if __name__ == '__main__':
+    unittest.main()
