@@ -7,6 +7,7 @@
   native     each preload test and program without libmn: must pass, and is the oracle
   libmn      the same with MN_PROCS=1, 2 and 8
   fallback   the same with each fallback forced, MN_PROCS=2
+  scale      test/scale.py: a hundred thousand threads at once, and a million where memory allows
   apps       real programs: scripts/apps.py --quick
 
 scripts/mnlib/suite.py says what a test must show. What failed in full: build/test/logs.
@@ -28,9 +29,10 @@ import unittest
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
+import scale  # noqa: E402
 from mnlib import preload, process, suite  # noqa: E402
 
-GROUPS = ['unit', 'scripts', 'native', 'libmn', 'fallback', 'apps']
+GROUPS = ['unit', 'scripts', 'native', 'libmn', 'fallback', 'scale', 'apps']
 LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 TOTAL = os.path.join(ROOT, 'build', 'test', 'total')
 UNIT_FOLDERS = ['build/unit', 'build/asan/unit', 'build/tsan/unit']
@@ -109,6 +111,8 @@ class Runner:
             self._scripts()
         if {'native', 'libmn', 'fallback'} & set(wanted):
             self._preload(wanted)
+        if 'scale' in wanted:
+            self._scale()
         if 'apps' in wanted and not self._options.only:
             self._apps()
         if self._options.slow:
@@ -177,6 +181,20 @@ class Runner:
                    [lambda t=t: self._suite.run_libmn(t, procs, extra)
                     for t in self._tests if t.wants(procs)
                     for _ in range(self._options.repeat)])
+
+    def _scale(self):
+        self._report.group('many threads')
+        missing = []
+        for case in scale.CASES:
+            if not self._selected(case.name):
+                continue
+            if scale.available_gib() < case.needs_gib:
+                missing.append(f'not run: {case.name}: needs {case.needs_gib} GiB of free memory')
+                continue
+            failure, command, details, wall = scale.run(case, ROOT, self._options.lib)
+            self._report.add(Finding(case.name, failure, command, details, wall))
+        self._report.end_group()
+        print('\n'.join(missing), end='\n' if missing else '')
 
     def _apps(self):
         print('real programs:', flush=True)
@@ -336,12 +354,13 @@ def main():
     nothing = report.passed + report.failed == 0
     if nothing:
         print('run.py: no test has such a name')
+        report.failed = 1
     total = f'{report.passed} passed, {report.failed} failed'
     os.makedirs(os.path.dirname(TOTAL), exist_ok=True)
     with open(TOTAL, 'w') as file:
         file.write(total + '\n')
     print(total)
-    return 1 if report.failed or nothing else 0
+    return 1 if report.failed else 0
 
 
 if __name__ == '__main__':

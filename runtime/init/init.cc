@@ -30,7 +30,7 @@ void say(const char* what, const char* detail) {
 }
 
 int cpus() {
-  cpu_set_t set;
+  cpu_set_t set{};  // the kernel fills in its own size only
   if (raw_syscall(SYS_sched_getaffinity, 0, sizeof set, sys_arg(&set)) <= 0) return 1;
   int n = CPU_COUNT(&set);
   return n < 1 ? 1 : n > kMaxProcs ? kMaxProcs : n;
@@ -58,6 +58,7 @@ Mode choose() {
   threads_init();
   adopt_init();
   signals_init();
+  stats_init();
   return Mode::kOn;
 }
 
@@ -65,11 +66,12 @@ Mode choose() {
 __attribute__((constructor(101))) void constructor() {
   if (!on()) return;
   fork_init();
+  ::at_quick_exit(stats_at_exit);
   self_g();
 }
 
 __attribute__((destructor)) void destructor() {
-  if (mode.load(std::memory_order_relaxed) == Mode::kOn && options.stats != 0) stats_print();
+  if (mode.load(std::memory_order_relaxed) == Mode::kOn) stats_at_exit();
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 namespace mn {
 
 // Writes "libmn: stats: key=value ..." to stderr.
-void stats_print();
+void stats_init();
+// Once per process, if it was asked for.
+void stats_at_exit();
 
 }  // namespace mn

@@ -71,9 +71,10 @@ struct G {
   char* stack_base = nullptr;  // lowest usable address of the stack, as the program sees it
   size_t stack_size = 0;       // up to the top that the program sees (TLS and TCB included, as with glibc)
   size_t guard_size = 0;
-  uint32_t tid = 0;            // kFakeTidBase + index
+  uint32_t tid = 0;            // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   bool user_stack = false;
-  char name[16] = {};
+  char name[16] = {};          // inherited from the creator; main's is the kernel's
+  struct KernelPolicy* policy = nullptr;  // thread/policy.cc; malloc'ed
 };
 
 // The running G; null on threads that libmn has not met. A variable of the G itself, as all TLS is.

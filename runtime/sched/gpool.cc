@@ -47,6 +47,7 @@ constexpr size_t kArenaSlots = 64;
 constexpr unsigned kKeepFree = 128, kLocalFree = 64;
 constexpr unsigned kMaxDry = 1u << 22;
 constexpr size_t kColours = 16, kColourStep = 64;
+constexpr size_t kLargest = size_t{1} << 46;  // half of the address space
 constexpr size_t kSystemStack = 64 * 1024;
 
 constinit StackClass g_classes[kMaxClasses];
@@ -87,8 +88,9 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
   StackClass* c = &g_classes[now];
   c->stack_size = stack_size;
   c->guard_size = guard_size;
-  c->stride = guard_size + round_up(stack_size, kPageSize) +
-              round_up(tcb_reserve() + sizeof(G) + kColours * kColourStep + 128, kPageSize);
+  // As with glibc, TLS and TCB lie within the size that was asked for, unless little would be left of it.
+  size_t ours = tcb_reserve() + sizeof(G) + kColours * kColourStep + 128;
+  c->stride = guard_size + round_up(stack_size, kPageSize) + (stack_size < 8 * ours ? round_up(ours, kPageSize) : 0);
   g_n_classes.store(now + 1, std::memory_order_release);  // Release: see above.
   return c;
 }
@@ -196,7 +198,6 @@ void reset_life(G* g) {
   g->result = nullptr;
   g->life.store(0, std::memory_order_relaxed);
   g->joiner.store(nullptr, std::memory_order_relaxed);
-  g->name[0] = '\0';
 }
 
 }  // namespace
@@ -210,6 +211,7 @@ void gpool_init(bool allow_guard_install) {
 }
 
 G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
+  if (stack_size > kLargest || guard_size > kLargest) return nullptr;
   StackClass* c;
   DrySlot dry;
   M* m = enter();

@@ -22,7 +22,19 @@ constinit Note g_creator_note;
 constinit G g_creator_g;
 constinit std::atomic<bool> g_creator_alive{false};
 
+constinit SpinLock g_free_ms_lock;
+constinit Stack<M, &M::next_idle> g_free_ms;
+
+void free_m(M* m) {
+  SpinGuard guard(g_free_ms_lock);
+  g_free_ms.push(m);
+}
+
 M* new_m() {
+  {
+    SpinGuard guard(g_free_ms_lock);
+    if (M* m = g_free_ms.pop()) return new (m) M;
+  }
   auto* m = static_cast<M*>(map_memory(round_up(sizeof(M), kPageSize)));
   if (m == nullptr) return nullptr;
   new (m) M;
@@ -41,7 +53,7 @@ void* m_main(void* arg) {
   auto* m = static_cast<M*>(arg);
   G* g0 = &m->g0;
   g0->tp = thread_pointer();
-  g0->system = g0->wired = true;
+  g0->system = true;
   g0->m.store(m, std::memory_order_relaxed);
   m->cur = g0;
   m->kmask = ~kUnmaskable;
@@ -49,13 +61,15 @@ void* m_main(void* arg) {
   tls_g = g0;
   join_all_ms(m);
   g0_loop(m);
+  tls_g = nullptr;
+  free_m(m);
   return nullptr;
 }
 
 // Gives m, which runs on a thread whose own stack belongs to a G, a g0 on a stack from the pool.
 void install_g0(M* m, G* g0) {
   m->g0.tp = g0->tp;
-  m->g0.system = m->g0.wired = true;
+  m->g0.system = true;
   m->g0.locks = 1;
   m->g0.m.store(m, std::memory_order_relaxed);
   g_slot_of(g0->tp) = &m->g0;
@@ -125,6 +139,31 @@ void* creator_main(void*) {
 
 void request_m() { g_creator_note.signal(); }
 
+void wire_self() {
+  G* g = this_g();
+  M* m = g->m.load(std::memory_order_relaxed);
+  if (g->wired) return;
+  P* p = m->p;
+  m->p = nullptr;
+  m->wired = true;
+  g->wired = true;
+  hand_off_p(p);
+}
+
+// On g0, when its wired G has ended. The process's first thread cannot end: it sleeps.
+bool m_retires(M* m) {
+  if (!m->wired) return false;
+  uint64_t all = ~kUnmaskable;
+  set_kernel_mask(m, all);
+  while (m->ktid.load(std::memory_order_relaxed) == sys_getpid()) m->note.sleep();
+  SpinGuard guard(sched.lock);
+  M** link = &sched.all_ms;
+  while (*link != m) link = &(*link)->all_next;
+  *link = m->all_next;
+  --sched.n_ms;
+  return true;
+}
+
 int sched_start_helpers(G* self) {
   uint64_t all = ~kUnmaskable;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
@@ -181,6 +220,7 @@ void sched_reset_after_fork() {
   m->attention.store(kNone, std::memory_order_relaxed);
   if (!sched.started.load(std::memory_order_relaxed)) return;
   sched.lock.reset_after_fork();
+  g_free_ms_lock.reset_after_fork();
   sched.global.clear();
   sched.global_size.store(0, std::memory_order_relaxed);
   sched.idle_ps = nullptr;

@@ -173,6 +173,7 @@ void set_kernel_mask(M* m, uint64_t mask) {
 
 void g0_loop(M* m) {
   for (;;) {
+    if (MN_UNLIKELY(m_retires(m))) return;
     G* next = find_runnable(m);
     m = this_g()->m.load(std::memory_order_relaxed);
     switch_to(&m->g0, m, next, nullptr, nullptr);

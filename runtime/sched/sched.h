@@ -186,6 +186,10 @@ void m_init(M* m);
 // In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after.
 void sched_reset_after_fork();
 
+// The running G keeps its M for good and gives the P up; inside. When it ends, so does the M.
+void wire_self();
+bool m_retires(M* m);
+
 // --- sysmon.cc
 int sysmon_start();
 void sysmon_wake();

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "runtime/os/tcb.h"
 #include "runtime/sync/waitq.h"
 
 namespace mn {
@@ -11,7 +10,11 @@ namespace {
 
 constexpr int kSpins = 60;
 
-int self_tid() { return tcb_tid(thread_pointer()); }
+// Not the TCB's, which changes when a thread is wired.
+int self_tid() {
+  G* g = this_g();
+  return static_cast<int>(MN_LIKELY(g != nullptr) ? g->tid : adopt_thread()->tid);
+}
 int type_of(const pthread_mutex_t* m) { return m->__data.__kind & 3; }
 
 std::atomic_ref<int> word(pthread_mutex_t* m) { return std::atomic_ref<int>(m->__data.__lock); }

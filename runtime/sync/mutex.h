@@ -23,6 +23,9 @@ constexpr int kMutexLibcKinds = 0x10 | 0x20 | 0x40 | 0x80;  // robust, priority 
 
 inline bool mutex_is_libcs(const pthread_mutex_t* m) { return (m->__data.__kind & kMutexLibcKinds) != 0; }
 
+// Robust and priority-inheriting or -protecting ones.
+inline bool mutex_needs_kernel_thread(const pthread_mutex_t* m) { return (m->__data.__kind & (0x10 | 0x20 | 0x40)) != 0; }
+
 // All return errno values exactly as glibc does.
 int mutex_lock(pthread_mutex_t* m);
 int mutex_trylock(pthread_mutex_t* m);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "runtime/os/tcb.h"
 #include "runtime/sync/waitq.h"
 
 namespace mn {
@@ -20,7 +19,11 @@ uint32_t& queued_writers(pthread_rwlock_t* l) { return words(l)[1]; }
 bool prefers_writers(const pthread_rwlock_t* l) {
   return l->__data.__flags == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP;
 }
-int self_tid() { return tcb_tid(thread_pointer()); }
+// Not the TCB's, which changes when a thread is wired.
+int self_tid() {
+  G* g = this_g();
+  return static_cast<int>(MN_LIKELY(g != nullptr) ? g->tid : adopt_thread()->tid);
+}
 bool write_locked_by_me(pthread_rwlock_t* l) {
   return (state(l).load(std::memory_order_relaxed) & kWriter) != 0 && l->__data.__cur_writer == self_tid();
 }
@@ -29,29 +32,34 @@ bool reader_may_enter(pthread_rwlock_t* l, uint32_t s) {
   return (s & kWriter) == 0 && ((s & kWaiters) == 0 || !prefers_writers(l) || queued_writers(l) == 0);
 }
 
-// With the bucket locked: clears kWaiters when the last waiter left by timeout.
-void settle(pthread_rwlock_t* l, Bucket* b) {
-  if (first_waiter(b, reader_key(l)) == nullptr && first_waiter(b, writer_key(l)) == nullptr)
-    state(l).fetch_and(~kWaiters, std::memory_order_relaxed);  // under the bucket's lock
+uint32_t queue_length(Bucket* b, const void* key) {
+  uint32_t n = 0;
+  for (Waiter* w = first_waiter(b, key); w != nullptr; w = w->next) ++n;
+  return n;
 }
 
-// With the bucket locked and the lock free, or held by readers only: lets in who may, oldest first.
-void admit(pthread_rwlock_t* l, Bucket* b, Fifo<G, &G::next>* woken) {
-  bool writers = first_waiter(b, writer_key(l)) != nullptr;
-  bool readers = first_waiter(b, reader_key(l)) != nullptr;
+// With the bucket locked: takes `held` (kWriter, 1 or 0) off the state and lets in who may enter then, oldest first. One
+// compare-exchange does both: between the two a thread on the fast path could take a lock that has just been given away.
+void release(pthread_rwlock_t* l, Bucket* b, uint32_t held, Fifo<G, &G::next>* woken) {
+  uint32_t readers = queue_length(b, reader_key(l)), writers = queued_writers(l);
   uint32_t s = state(l).load(std::memory_order_relaxed);
-  if (readers && !(writers && prefers_writers(l))) {
-    while (G* g = take_waiter(b, reader_key(l))) {
-      state(l).fetch_add(1, std::memory_order_relaxed);  // under the bucket's lock, on behalf of the woken
-      woken->push_back(g);
+  for (;;) {
+    uint32_t next = s - held;
+    bool let_readers = (next & kWriter) == 0 && readers != 0 && (writers == 0 || !prefers_writers(l));
+    bool let_writer = !let_readers && writers != 0 && (next & (kWriter | kReaders)) == 0;
+    if (let_readers) next += readers;
+    if (let_writer) next |= kWriter;
+    if ((let_readers ? 0 : readers) + writers - (let_writer ? 1 : 0) == 0) next &= ~kWaiters;
+    // Acq_rel: releases to later holders; acquires what other readers did before the hand-over.
+    if (!state(l).compare_exchange_weak(s, next, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
+    if (let_readers)
+      while (G* g = take_waiter(b, reader_key(l))) woken->push_back(g);
+    if (let_writer) {
+      woken->push_back(take_waiter(b, writer_key(l)));
+      --queued_writers(l);
     }
-  } else if (writers && (s & kReaders) == 0) {
-    G* g = take_waiter(b, writer_key(l));
-    --queued_writers(l);
-    state(l).fetch_or(kWriter, std::memory_order_relaxed);  // as above
-    woken->push_back(g);
+    return;
   }
-  settle(l, b);
 }
 
 void ready_all(Fifo<G, &G::next>* woken) {
@@ -65,10 +73,7 @@ void left_queue(pthread_rwlock_t* l) {
   enter();
   Bucket* b = bucket_of(l);
   b->lock.lock();
-  if ((state(l).load(std::memory_order_relaxed) & kWriter) == 0)
-    admit(l, b, &woken);
-  else
-    settle(l, b);
+  release(l, b, 0, &woken);
   b->lock.unlock();
   ready_all(&woken);
   leave();
@@ -160,12 +165,7 @@ int rwlock_unlock(pthread_rwlock_t* l) {
   enter();
   Bucket* b = bucket_of(l);
   b->lock.lock();
-  // Acq_rel: releases to later holders; acquires what other readers did before the hand-over.
-  if (writing)
-    state(l).fetch_and(~kWriter, std::memory_order_acq_rel);
-  else
-    s = state(l).fetch_sub(1, std::memory_order_acq_rel) - 1;
-  if (writing || (s & kReaders) == 0) admit(l, b, &woken);
+  release(l, b, writing ? kWriter : 1, &woken);
   b->lock.unlock();
   ready_all(&woken);
   leave();

@@ -19,7 +19,9 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
+#include "runtime/thread/wire.h"
 
 namespace mn {
 namespace {
@@ -99,6 +101,8 @@ void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();
   ::uselocale(LC_GLOBAL_LOCALE);
+  forget_policy(g);
+  if (g->wired) release_robust_mutexes(g);
   if (g->slot != nullptr) {
     count_end();
     tcb_retire_self();

@@ -36,11 +36,8 @@ int thread_getname(pthread_t t, char* buf, size_t size) {
   G* g = thread_g(t);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getname_np(t, buf, size);
   if (size < sizeof g->name) return ERANGE;  // as glibc: room for any name is asked for
-  if (g->name[0] != '\0') {
-    memcpy(buf, g->name, sizeof g->name);
-    return 0;
-  }
-  return real.pthread_getname_np(reinterpret_cast<pthread_t>(sched.main_g->tp), buf, size);
+  memcpy(buf, g->name, sizeof g->name);
+  return 0;
 }
 
 int thread_sleep(const Deadline& deadline) {

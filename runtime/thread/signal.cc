@@ -22,6 +22,7 @@
 
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -113,8 +114,12 @@ void run_noted(G* g, int sig, siginfo_t* info) {
 
 // Hook of leave().
 void deliver(G* g) {
+  if ((g->sigpend.load(std::memory_order_relaxed) & kPolicyBit) != 0) {
+    g->sigpend.fetch_and(~kPolicyBit, std::memory_order_seq_cst);  // before it is looked at: a later one sets it again
+    apply_policy(g);
+  }
   for (;;) {
-    uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~g->sigmask;
+    uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit);
     if (due == 0) return;
     int sig = __builtin_ctzll(due) + 1;
     g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records: one noted later sets it again

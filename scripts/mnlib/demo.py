@@ -39,7 +39,7 @@ def sysbench_events(text):
 
 
 def programs(data):
-    apps = os.path.join(ROOT, 'test', 'apps')
+    apps = os.path.join('test', 'apps')
     return [
         Program('python3: 1,000 threads hand a token round a ring',
                 ['python3', os.path.join(apps, 'ring.py'), '1000', '30000']),
@@ -60,7 +60,8 @@ def programs(data):
 def row(program, result):
     """What the last table says of one program."""
     native, libmn = result.medians('wall')
-    verdict = result.same if not any('not at work' in note for note in result.notes) else 'not used'
+    unseen = any('not at work' in note for note in result.notes)
+    verdict = 'libmn not seen' if unseen and result.same == 'yes' else result.same
     if not result.native or not result.libmn or any(
             run.timed_out for run in result.native + result.libmn):
         return [program.what, '-', '-', '-', '-', verdict]
@@ -91,6 +92,7 @@ def main():
         library = preload.find_library(options.lib)
     except preload.Refused as refusal:
         sys.exit(f'demo: {refusal}')
+    os.chdir(ROOT)
     deadline = time.monotonic() + options.seconds
     rows, wrong = [], []
     with tempfile.TemporaryDirectory(prefix='mn-demo-') as folder:

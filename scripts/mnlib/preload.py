@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds libmn.so, says whether a program can be preloaded, and makes the environment that does it."""
+"""Finds libmn.so, says whether a program can be preloaded, makes the environment that does it."""
 
 import os
 import re

@@ -99,7 +99,7 @@ def _poll_until(child, deadline):
 
 
 def diagnose(pid):
-    """What every process below `pid` is doing, as the kernel and gdb (where there is one) see it."""
+    """What `pid` and its descendants are doing, as the kernel and gdb (if there is one) see it."""
     lines = []
     for member in proctree.descendants(pid):
         lines += proctree.describe_tasks(member)
@@ -121,7 +121,8 @@ def _backtraces(pid):
             _kill(child.pid)
         child.wait()
         text = _content(out)
-    return ['  ' + line for line in text.splitlines() if line.startswith(('Thread', '#', 'warning'))]
+    return ['  ' + line for line in text.splitlines()
+            if line.startswith(('Thread', '#', 'warning'))]
 
 
 def _kill(pid):

@@ -487,7 +487,7 @@ TEST_F(Attr, DefaultAttributesForNewThreads) {
 }
 
 TEST_F(Attr, ImpossibleStacksFailCleanly) {
-  ASSERT_EQ(pthread_attr_setstacksize(&attr_, size_t{1} << 46), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attr_, size_t{1} << 47), 0);
   for (int i = 0; i < 20; ++i) {
     pthread_t thread;
     EXPECT_EQ(pthread_create(

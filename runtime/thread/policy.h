@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scheduling policy, priority and affinity of threads. A G that asks for what the kernel gives to every thread anyway
+// (SCHED_OTHER, all CPUs of the process) stays a G; one that asks for anything else is wired, and its kernel thread is
+// told. Another thread's request is applied by the target itself, before it next runs program code.
+#pragma once
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "runtime/sched/g.h"
+
+namespace mn {
+
+struct KernelPolicy {
+  bool has_policy = false, has_cpus = false;
+  int policy = SCHED_OTHER;
+  sched_param param{};
+  cpu_set_t cpus{};
+};
+
+// In G::sigpend, where libc's signal 32 would be: a change of policy waits to be applied.
+constexpr uint64_t kPolicyBit = uint64_t{1} << 31;
+
+int thread_setschedparam(pthread_t t, int policy, const sched_param* param);
+int thread_getschedparam(pthread_t t, int* policy, sched_param* param);
+int thread_setschedprio(pthread_t t, int priority);
+int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus);
+int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus);
+
+// The calling thread takes over what was asked for it.
+void apply_policy(G* g);
+void forget_policy(G* g);
+
+}  // namespace mn

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/thread/wire.h"
+
+#include <linux/futex.h>
+
+#include "runtime/os/syscall.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+struct RobustHead {  // Linux struct robust_list_head
+  void** list;
+  long futex_offset;
+  void** pending;
+};
+
+RobustHead* robust_head(G* g) {
+  return reinterpret_cast<RobustHead*>(static_cast<char*>(g->tp) + tcb_layout.robust_head);
+}
+
+void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
+  std::atomic_ref<uint32_t> futex(*word);
+  uint32_t seen = futex.load(std::memory_order_relaxed);
+  while ((seen & FUTEX_TID_MASK) == tid) {
+    uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED | (pi ? tid : 0);
+    // Release: what the dead thread wrote is visible to the next owner.
+    if (!futex.compare_exchange_weak(seen, next, std::memory_order_release)) continue;
+    if (pi)
+      raw_syscall(SYS_futex, sys_arg(word), FUTEX_UNLOCK_PI, 0);
+    else if ((seen & FUTEX_WAITERS) != 0)
+      raw_syscall(SYS_futex, sys_arg(word), FUTEX_WAKE, 1);
+    return;
+  }
+}
+
+}  // namespace
+
+void thread_wire() {
+  G* g = self_g();
+  if (g->wired && g->slot == nullptr) return;  // the kernel's own already
+  if (tcb_tid(g->tp) == sys_gettid() && g->wired) return;
+  enter();
+  wire_self();
+  tcb_set_tid(g->tp, sys_gettid());
+  raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));
+  leave();
+}
+
+// libc marks priority-inheriting entries in the lowest bit of the list pointer.
+void release_robust_mutexes(G* g) {
+  RobustHead* head = robust_head(g);
+  auto* end = reinterpret_cast<void**>(head);
+  auto tid = static_cast<uint32_t>(tcb_tid(g->tp));
+  auto entry = reinterpret_cast<uintptr_t>(head->list);
+  for (int limit = 2048; limit > 0 && (entry & ~uintptr_t{1}) != reinterpret_cast<uintptr_t>(end); --limit) {
+    auto node = entry & ~uintptr_t{1};
+    uintptr_t next = *reinterpret_cast<uintptr_t*>(node);
+    leave_to_next(reinterpret_cast<uint32_t*>(node + static_cast<uintptr_t>(head->futex_offset)), tid, (entry & 1) != 0);
+    entry = next;
+  }
+  head->list = end;
+  if (g->slot != nullptr) {
+    M* m = g->m.load(std::memory_order_relaxed);
+    raw_syscall(SYS_set_robust_list, sys_arg(static_cast<char*>(m->g0.tp) + tcb_layout.robust_head), sizeof(RobustHead));
+    tcb_set_tid(g->tp, static_cast<int>(g->tid));
+  }
+}
+
+}  // namespace mn

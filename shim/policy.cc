@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scheduling parameters, affinity, CPU clocks.
+#include <unistd.h>
+
+#include "shim/shim.h"
+#include "runtime/observe/stats.h"
+#include "runtime/os/syscall.h"
+#include "runtime/thread/policy.h"
+#include "runtime/thread/thread.h"
+
+using namespace mn;
+
+MN_SHIM int pthread_getschedparam(pthread_t t, int* policy, sched_param* param) {
+  return on() ? thread_getschedparam(t, policy, param) : real.pthread_getschedparam(t, policy, param);
+}
+MN_SHIM int pthread_setschedparam(pthread_t t, int policy, const sched_param* param) {
+  return on() ? thread_setschedparam(t, policy, param) : real.pthread_setschedparam(t, policy, param);
+}
+MN_SHIM int pthread_setschedprio(pthread_t t, int priority) {
+  return on() ? thread_setschedprio(t, priority) : real.pthread_setschedprio(t, priority);
+}
+MN_SHIM int pthread_getaffinity_np(pthread_t t, size_t size, cpu_set_t* cpus) {
+  return on() ? thread_getaffinity(t, size, cpus) : real.pthread_getaffinity_np(t, size, cpus);
+}
+MN_SHIM int pthread_setaffinity_np(pthread_t t, size_t size, const cpu_set_t* cpus) {
+  return on() ? thread_setaffinity(t, size, cpus) : real.pthread_setaffinity_np(t, size, cpus);
+}
+
+// Of the calling thread (0) it concerns the G, not the kernel thread that happens to run it.
+MN_SHIM int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t* cpus) {
+  if (!on() || pid != 0) return real.sched_setaffinity(pid, size, cpus);
+  G* g = self_g();
+  if (thread_g(reinterpret_cast<pthread_t>(g->tp)) == nullptr) return real.sched_setaffinity(pid, size, cpus);
+  return errno_result(thread_setaffinity(reinterpret_cast<pthread_t>(g->tp), size, cpus));
+}
+
+// A G has no CPU clock: POSIX has an error for that.
+MN_SHIM int pthread_getcpuclockid(pthread_t t, clockid_t* clock) {
+  return on() && thread_g(t) != nullptr ? ENOENT : real.pthread_getcpuclockid(t, clock);
+}
+
+MN_SHIM int pthread_setattr_default_np(const pthread_attr_t* attr) {
+  bool ours = on();
+  int error = real.pthread_setattr_default_np(attr);
+  if (error == 0 && ours) threads_init();
+  return error;
+}
+
+// No destructor runs: the statistics are printed here.
+MN_SHIM void _exit(int status) {
+  if (on()) stats_at_exit();
+  real._exit(status);
+  __builtin_unreachable();
+}
+MN_ALIAS(_Exit, _exit);
