@@ -70,6 +70,21 @@ int find_libc_tls(dl_phdr_info* info, size_t, void* tp) {
   return 1;
 }
 
+// Which byte of the caller's struct pthread `set` changes; 0 when none does.
+size_t changed_byte(int (*set)(int, int*), int value) {
+  static char before[8192];
+  auto* tcb = static_cast<char*>(thread_pointer());
+  size_t size = tcb_layout.size < sizeof before ? tcb_layout.size : sizeof before;
+  memcpy(before, tcb, size);
+  int old;
+  if (set(value, &old) != 0) return 0;
+  size_t at = 0;
+  for (size_t i = 0; i < size; ++i)
+    if (tcb[i] != before[i]) at = i;
+  set(old, nullptr);
+  return at;
+}
+
 KeyData* first_keys(void* tcb) {
   return &at<KeyData>(tcb, static_cast<ptrdiff_t>(tcb_layout.specific - kKeyBlock * sizeof(KeyData)));
 }
@@ -129,6 +144,10 @@ const char* tcb_discover() {
   ::dl_iterate_phdr(find_libc_tls, tp);
   if (l.libc_tls >= 0 || l.libc_tls_size == 0) return "libc's TLS segment was not found";
 
+  l.cancelstate = changed_byte(real.pthread_setcancelstate, PTHREAD_CANCEL_DISABLE);
+  l.canceltype = changed_byte(real.pthread_setcanceltype, PTHREAD_CANCEL_ASYNCHRONOUS);
+  if (l.cancelstate == 0 || l.canceltype == 0) return "the cancellation state is not in struct pthread";
+
   auto* rseq_offset = static_cast<const ptrdiff_t*>(::dlsym(RTLD_DEFAULT, "__rseq_offset"));
   auto* rseq_size = static_cast<const unsigned*>(::dlsym(RTLD_DEFAULT, "__rseq_size"));
   g_have_rseq = rseq_offset != nullptr && rseq_size != nullptr;
@@ -171,6 +190,8 @@ void tcb_recycle(void* tcb) {
   if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(libc_tls, saved, size);
   at<int>(tcb, g_errno_offset) = 0;
   at<int>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelhandling)) = 0;
+  at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelstate)) = 0;
+  at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.canceltype)) = 0;
 }
 
 void tcb_discard(void* tcb) {

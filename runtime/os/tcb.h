@@ -25,6 +25,8 @@ struct TcbLayout {
   size_t tid = 0;             // int
   size_t list = 0;            // list_t
   size_t cancelhandling = 0;  // int
+  size_t cancelstate = 0;     // the bytes that pthread_setcancelstate and
+  size_t canceltype = 0;      // pthread_setcanceltype change: within cancelhandling before glibc 2.37
   size_t specific = 0;        // struct pthread_key_data* [32]; the first block of 32 lies just before
   size_t robust_head = 0;     // struct robust_list_head
   size_t stackblock = 0;      // void* and size_t; 0 when not found

@@ -73,6 +73,7 @@ struct G {
   size_t guard_size = 0;
   uint32_t tid = 0;            // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   bool user_stack = false;
+  bool explicit_policy = false;  // as the attribute said; reported, otherwise without effect
   char name[16] = {};          // inherited from the creator; main's is the kernel's
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; malloc'ed
 };

@@ -40,7 +40,7 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
   int result = wait_on(c, {deadline, waiters(c)}, s.hooks);
   leave();
   if (s.error != 0) return s.error;
-  mutex_reacquire(m, s.depth);
+  if (int error = mutex_reacquire(m, s.depth)) return error;
   if (result == ETIMEDOUT && !deadline.passed()) return 0;
   return result;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 
 namespace mn {
@@ -129,6 +130,7 @@ int mutex_destroy(pthread_mutex_t* m) {
 }
 
 int mutex_release_for_wait(pthread_mutex_t* m, unsigned* depth, bool* wake_one) {
+  if (mutex_is_libcs(m)) return real.pthread_mutex_unlock(m);
   int type = type_of(m);
   if ((type == PTHREAD_MUTEX_RECURSIVE_NP || type == PTHREAD_MUTEX_ERRORCHECK_NP) && m->__data.__owner != self_tid())
     return EPERM;
@@ -138,10 +140,12 @@ int mutex_release_for_wait(pthread_mutex_t* m, unsigned* depth, bool* wake_one) 
   return 0;
 }
 
-void mutex_reacquire(pthread_mutex_t* m, unsigned depth) {
+int mutex_reacquire(pthread_mutex_t* m, unsigned depth) {
+  if (mutex_is_libcs(m)) return real.pthread_mutex_lock(m);
   if (!try_take(m)) take_slow(m, Deadline{});
   m->__data.__owner = self_tid();
   m->__data.__count = depth;
+  return 0;
 }
 
 }  // namespace mn

@@ -34,9 +34,9 @@ int mutex_unlock(pthread_mutex_t* m);
 int mutex_destroy(pthread_mutex_t* m);
 
 // For condition variables. Gives the caller's mutex up inside libmn, whatever its depth is; *wake_one: somebody waits for
-// it, wake one on its address later. 0, or EPERM when the caller does not hold an error-checking or recursive one.
+// it, wake one on its address later. The robust kind's EOWNERDEAD comes from mutex_reacquire. 0, or EPERM when the caller does not hold an error-checking or recursive one.
 int mutex_release_for_wait(pthread_mutex_t* m, unsigned* depth, bool* wake_one);
-void mutex_reacquire(pthread_mutex_t* m, unsigned depth);
+int mutex_reacquire(pthread_mutex_t* m, unsigned depth);
 void mutex_wake_one(pthread_mutex_t* m);
 
 }  // namespace mn

@@ -27,6 +27,7 @@ struct Request {
   void* user_stack = nullptr;
   bool detached = false;
   bool kernel_thread = false;
+  bool explicit_policy = false;
   bool own_mask = false;
   uint64_t mask = 0;
 };
@@ -42,12 +43,11 @@ bool wants_own_cpus(const pthread_attr_t* attr) {
 }
 
 bool wants_own_policy(const pthread_attr_t* attr) {
-  int inherit = PTHREAD_INHERIT_SCHED, policy = SCHED_OTHER;
+  int policy = SCHED_OTHER;
   sched_param param{};
-  real.pthread_attr_getinheritsched(attr, &inherit);
   real.pthread_attr_getschedpolicy(attr, &policy);
   real.pthread_attr_getschedparam(attr, &param);
-  return inherit == PTHREAD_EXPLICIT_SCHED && (policy != SCHED_OTHER || param.sched_priority != 0);
+  return policy != SCHED_OTHER || param.sched_priority != 0;
 }
 
 void read_attr(const pthread_attr_t* attr, Request* r) {
@@ -69,7 +69,10 @@ void read_attr(const pthread_attr_t* attr, Request* r) {
     r->own_mask = true;
     memcpy(&r->mask, &mask, sizeof r->mask);
   }
-  r->kernel_thread = wants_own_cpus(attr) || wants_own_policy(attr);
+  int inherit = PTHREAD_INHERIT_SCHED;
+  real.pthread_attr_getinheritsched(attr, &inherit);
+  r->explicit_policy = inherit == PTHREAD_EXPLICIT_SCHED;
+  r->kernel_thread = wants_own_cpus(attr) || (r->explicit_policy && wants_own_policy(attr));
 }
 
 // A kernel thread that the program asked for: counts as one of its threads.
@@ -148,6 +151,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   if (g == nullptr) return EAGAIN;
   g->start = start;
   g->arg = arg;
+  g->explicit_policy = r.explicit_policy;
   if (self->slot != nullptr)
     memcpy(g->name, self->name, sizeof g->name);
   else

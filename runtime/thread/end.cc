@@ -108,12 +108,14 @@ void thread_end(G* g) {
     tcb_retire_self();
   }
   exit_if_last();
-  enter();
+  M* m = enter();
+  // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
+  if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
   Bucket* b = bucket_of(&g->life);
   b->lock.lock();
   g->life.fetch_or(kExiting, std::memory_order_relaxed);  // the bucket's lock orders it
   Waiter* w = first_waiter(b, &g->life);
-  G* joiner = w != nullptr && !w->g->wired ? take_waiter(b, &g->life) : nullptr;
+  G* joiner = w != nullptr && !w->g->wired && !g->wired ? take_waiter(b, &g->life) : nullptr;
   b->lock.unlock();
   if (joiner != nullptr)
     park_for(joiner, commit_end, nullptr);

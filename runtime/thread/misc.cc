@@ -18,6 +18,7 @@ int thread_getattr(pthread_t t, pthread_attr_t* attr) {
   if (error != 0) return error;
   real.pthread_attr_setstack(attr, g->stack_base, g->stack_size);
   real.pthread_attr_setguardsize(attr, g->user_stack ? 0 : g->guard_size);
+  if (g->explicit_policy) ::pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
   bool detached = (g->life.load(std::memory_order_relaxed) & kDetached) != 0;
   real.pthread_attr_setdetachstate(attr, detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
   return 0;

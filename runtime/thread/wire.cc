@@ -25,7 +25,7 @@ void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
   std::atomic_ref<uint32_t> futex(*word);
   uint32_t seen = futex.load(std::memory_order_relaxed);
   while ((seen & FUTEX_TID_MASK) == tid) {
-    uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED | (pi ? tid : 0);
+    uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
     // Release: what the dead thread wrote is visible to the next owner.
     if (!futex.compare_exchange_weak(seen, next, std::memory_order_release)) continue;
     if (pi)
