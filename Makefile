@@ -71,3 +71,14 @@ $(B)/test/programs/%: test/programs/%.cc
 tests: all $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS)
 
 -include $(PRELOAD_OBJ:.o=.d)
+
+# --- benchmarks: one plain program, run with and without libmn by bench/run.py
+BENCH_SRC := $(wildcard bench/*.cc)
+BENCH_OBJ := $(BENCH_SRC:%.cc=$(B)/obj/%.o)
+$(B)/obj/bench/%.o: bench/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(COMMON) $(WARN) -O2 -pthread -c -o $@ $<
+$(B)/bench/threads_bench: $(BENCH_OBJ)
+	@mkdir -p $(@D)
+	$(CXX) -o $@ $^ -lbenchmark -pthread
+-include $(BENCH_OBJ:.o=.d)

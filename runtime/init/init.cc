@@ -12,6 +12,7 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -57,6 +58,7 @@ Mode choose() {
   gpool_init((options.disable & kDisableGuardInstall) == 0);
   threads_init();
   adopt_init();
+  policy_init();
   signals_init();
   stats_init();
   return Mode::kOn;

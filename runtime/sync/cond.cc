@@ -27,10 +27,14 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
   s.hooks.before = [](void* arg) {
     auto* st = static_cast<State*>(arg);
     bool wake_mutex = false;
+    // Relaxed: counted before the mutex is released, which orders it before a signaller's look.
+    std::atomic_ref<uint32_t> count(*waiters(st->cond));
+    count.fetch_add(1, std::memory_order_relaxed);
     st->error = mutex_release_for_wait(st->mutex, &st->depth, &wake_mutex);
-    if (st->error != 0) return false;
-    // Relaxed: changed under the bucket's lock; signallers' unlocked look is ordered by the mutex.
-    std::atomic_ref<uint32_t>(*waiters(st->cond)).fetch_add(1, std::memory_order_relaxed);
+    if (st->error != 0) {
+      count.fetch_sub(1, std::memory_order_relaxed);
+      return false;
+    }
     if (wake_mutex) {
       st->hooks.after = [](void* mutex) { mutex_wake_one(static_cast<pthread_mutex_t*>(mutex)); };
       st->hooks.after_arg = st->mutex;

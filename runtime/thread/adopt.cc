@@ -4,6 +4,7 @@
 // own and without a P: it parks by sleeping in the kernel and is never queued. Main stops being wired when the scheduler
 // starts (sched_start).
 #include <string.h>
+#include <sys/prctl.h>
 
 #include <new>
 
@@ -47,6 +48,7 @@ void wire(Adopted* a) {
   m->inside.store(0, std::memory_order_relaxed);
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
+  raw_syscall(SYS_prctl, PR_GET_NAME, sys_arg(g->name));
   tls_g = g;
 }
 

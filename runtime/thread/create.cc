@@ -152,10 +152,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   g->start = start;
   g->arg = arg;
   g->explicit_policy = r.explicit_policy;
-  if (self->slot != nullptr)
-    memcpy(g->name, self->name, sizeof g->name);
-  else
-    real.pthread_getname_np(reinterpret_cast<pthread_t>(self->tp), g->name, sizeof g->name);
+  memcpy(g->name, self->name, sizeof g->name);
   g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
   char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;

@@ -26,11 +26,10 @@ int thread_getattr(pthread_t t, pthread_attr_t* attr) {
 
 int thread_setname(pthread_t t, const char* name) {
   G* g = thread_g(t);
-  if (g == nullptr || g->slot == nullptr) return real.pthread_setname_np(t, name);
   size_t size = strlen(name);
   if (size >= sizeof g->name) return ERANGE;
-  memcpy(g->name, name, size + 1);
-  return 0;
+  if (g != nullptr) memcpy(g->name, name, size + 1);
+  return g == nullptr || g->slot == nullptr ? real.pthread_setname_np(t, name) : 0;
 }
 
 int thread_getname(pthread_t t, char* buf, size_t size) {

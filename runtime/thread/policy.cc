@@ -13,6 +13,10 @@
 namespace mn {
 namespace {
 
+// Of the process when it started: later, its first thread may have been pinned as some G's.
+constinit cpu_set_t g_process_cpus{};
+constinit long g_cpu_bytes = 0;
+
 // Null: out of memory. Freed when the thread ends.
 KernelPolicy* policy_of(G* g) {
   if (g->policy == nullptr) {
@@ -23,10 +27,9 @@ KernelPolicy* policy_of(G* g) {
 }
 
 bool process_may_use(const cpu_set_t& wanted, bool* all) {
-  cpu_set_t have{}, both;
-  raw_syscall(SYS_sched_getaffinity, sys_getpid(), sizeof have, sys_arg(&have));
-  CPU_AND(&both, &have, &wanted);
-  *all = CPU_EQUAL(&both, &have) != 0;
+  cpu_set_t both;
+  CPU_AND(&both, &g_process_cpus, &wanted);
+  *all = CPU_EQUAL(&both, &g_process_cpus) != 0;
   return CPU_COUNT(&both) != 0;
 }
 
@@ -62,6 +65,10 @@ int try_policy(int policy, const sched_param* param) {
 }
 
 }  // namespace
+
+void policy_init() {
+  g_cpu_bytes = raw_syscall(SYS_sched_getaffinity, 0, sizeof g_process_cpus, sys_arg(&g_process_cpus));
+}
 
 void apply_policy(G* g) {
   KernelPolicy* p = g->policy;
@@ -129,10 +136,8 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus) {
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_getaffinity_np(t, size, cpus);
-  cpu_set_t have{};
-  long bytes = raw_syscall(SYS_sched_getaffinity, sys_getpid(), sizeof have, sys_arg(&have));
-  if (bytes < 0) return static_cast<int>(-bytes);
-  if (size < static_cast<size_t>(bytes)) return EINVAL;
+  if (size < static_cast<size_t>(g_cpu_bytes)) return EINVAL;
+  cpu_set_t have = g_process_cpus;
   if (g->policy != nullptr && g->policy->has_cpus) CPU_AND(&have, &have, &g->policy->cpus);
   memset(cpus, 0, size);
   memcpy(cpus, &have, size < sizeof have ? size : sizeof have);

@@ -27,6 +27,8 @@ int thread_setschedprio(pthread_t t, int priority);
 int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus);
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus);
 
+void policy_init();
+
 // The calling thread takes over what was asked for it.
 void apply_policy(G* g);
 void forget_policy(G* g);

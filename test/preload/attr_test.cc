@@ -128,8 +128,8 @@ TEST_F(Attr, StackOfMainSeenFromAThread) {
 }
 
 TEST_F(Attr, StackSizes) {
-  for (const size_t size :
-       {size_t{PTHREAD_STACK_MIN} + (48 << 10), size_t{100'000}, size_t{1} << 20, size_t{3} << 20, size_t{64} << 20}) {
+  for (const size_t size : {static_cast<size_t>(PTHREAD_STACK_MIN) + (48 << 10), size_t{100'000}, size_t{1} << 20,
+                            size_t{3} << 20, size_t{64} << 20}) {
     ASSERT_EQ(pthread_attr_setstacksize(&attr_, size), 0);
     size_t remembered = 0;
     EXPECT_EQ(pthread_attr_getstacksize(&attr_, &remembered), 0);

@@ -18,6 +18,7 @@ static void* Exec(void* unused) {
 }
 
 int main(void) {
+  fputs("no-threads\n", stderr);  // None in the program that is left at the end.
   puts("before");
   fflush(stdout);
   pthread_t thread;
