@@ -57,6 +57,8 @@ constinit SpinLock g_classes_lock;
 constinit bool g_guard_install = false;
 constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
 constinit std::atomic<bool> g_scavenge{false};
+constinit std::atomic<int64_t> g_last_scavenge{0};
+constexpr int64_t kScavengePeriod = kNsPerSec;
 
 // The slots that have a G, for observers: chained through arenas by stride.
 struct Arena {
@@ -257,10 +259,15 @@ size_t gpool_stack_bytes(const G* g) {
   return static_cast<size_t>(reinterpret_cast<const char*>(g) - g->stack_base);
 }
 
-bool gpool_wants_scavenge() { return g_scavenge.load(std::memory_order_relaxed); }
+bool gpool_has_surplus() { return g_scavenge.load(std::memory_order_relaxed); }
+
+bool gpool_wants_scavenge() {
+  return gpool_has_surplus() && now_ns() - g_last_scavenge.load(std::memory_order_relaxed) > kScavengePeriod;
+}
 
 void gpool_scavenge() {
   g_scavenge.store(false, std::memory_order_relaxed);
+  g_last_scavenge.store(now_ns(), std::memory_order_relaxed);
   int n = g_n_classes.load(std::memory_order_acquire);  // Acquire: pairs with find_class.
   for (int i = 0; i < n; ++i) {
     StackClass* c = &g_classes[i];

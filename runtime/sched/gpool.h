@@ -38,7 +38,9 @@ G* gpool_get_system();
 size_t gpool_stack_bytes(const G* g);
 
 // Returns the memory of slots that stayed free since the last call to the system, but for a few per class. Takes
-// malloc's locks: called from the creator thread. gpool_wants_scavenge() is cheap, for sysmon to ask.
+// malloc's locks: called from the creator thread. gpool_wants_scavenge(): there may be such, and the last time was a second
+// ago; gpool_has_surplus(): there may be such.
+bool gpool_has_surplus();
 bool gpool_wants_scavenge();
 void gpool_scavenge();
 

@@ -186,6 +186,7 @@ int sched_start(G* self) {
   for (int i = 0; i < sched.nprocs; ++i) {
     sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
     sched.ps[i]->id = i;
+    sched.ps[i]->runq.set_alone(sched.nprocs == 1);
   }
   M* m0 = is_main ? new_m() : nullptr;
   G* g0 = is_main ? gpool_get_system() : nullptr;

@@ -11,6 +11,9 @@
 // succeeds, and cannot be overwritten before that, because the owner never fills a ring beyond N unread slots and the
 // advance fails when head moved.
 //
+// alone(): with one P there are no thieves, and whoever holds the P has the queue to itself (the P's hand-over orders
+// them): the owner's operations are then plain loads and stores.
+//
 // The exchange on runnext and the seq_cst fence after a push to the ring (sched.cc, ready) are the StoreLoad barrier that the
 // submit / stop-spinning protocol needs (idle.cc).
 #pragma once
@@ -25,6 +28,9 @@ class RunQueue {
   static_assert((N & (N - 1)) == 0, "indices wrap by masking");
 
  public:
+  // Before any other use.
+  void set_alone(bool alone) { alone_ = alone; }
+
   // Owner. False: the ring is full.
   bool push(T* g) {
     uint32_t t = tail_.load(std::memory_order_relaxed);
@@ -39,6 +45,11 @@ class RunQueue {
 
   // Owner. Puts g in runnext; returns the G that stood there, for the caller to queue, or null.
   T* push_next(T* g) {
+    if (alone_) {
+      T* old = runnext_.load(std::memory_order_relaxed);
+      runnext_.store(g, std::memory_order_relaxed);
+      return old;
+    }
     // Seq_cst: the StoreLoad barrier between making g visible and looking for idle Ps (pairs with idle.cc's recheck).
     return runnext_.exchange(g, std::memory_order_seq_cst);
   }
@@ -46,6 +57,10 @@ class RunQueue {
   // Owner.
   T* pop_next() {
     T* g = runnext_.load(std::memory_order_relaxed);
+    if (alone_) {
+      runnext_.store(nullptr, std::memory_order_relaxed);
+      return g;
+    }
     // Acquire: pairs with push_next; a thief may win.
     while (g != nullptr && !runnext_.compare_exchange_weak(g, nullptr, std::memory_order_acquire)) {
     }
@@ -59,6 +74,10 @@ class RunQueue {
       uint32_t h = head_.load(std::memory_order_acquire);
       if (h == tail_.load(std::memory_order_relaxed)) return nullptr;
       T* g = ring_[h & (N - 1)].load(std::memory_order_relaxed);
+      if (alone_) {
+        head_.store(h + 1, std::memory_order_relaxed);
+        return g;
+      }
       // Release: the slot has been read before a producer may reuse it (pairs with push).
       if (head_.compare_exchange_weak(h, h + 1, std::memory_order_release)) return g;
     }
@@ -127,6 +146,7 @@ class RunQueue {
     }
   }
 
+  bool alone_ = false;
   std::atomic<uint32_t> head_{0};
   std::atomic<uint32_t> tail_{0};
   std::atomic<T*> runnext_{nullptr};

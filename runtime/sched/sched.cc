@@ -137,7 +137,7 @@ void ready(G* g, Place place) {
   } else {
     queue_tail(m, g);
     // Seq_cst: the G is visible before we look for idle Ps (pairs with the fence after n_spinning drops, idle.cc).
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (sched.nprocs > 1) std::atomic_thread_fence(std::memory_order_seq_cst);
   }
   if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
 }

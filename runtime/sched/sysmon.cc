@@ -108,7 +108,7 @@ void sysmon_loop() {
     int64_t now = now_ns();
     if (all_idle()) {
       if (idle_since == 0) idle_since = now;
-      if (now - idle_since > kIdleBeforeSleep) {
+      if (now - idle_since > kIdleBeforeSleep && !gpool_has_surplus()) {
         sleep_until_busy();
         idle_since = 0;
         period = kShortest;

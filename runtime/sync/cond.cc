@@ -11,6 +11,12 @@ namespace {
 
 uint32_t* waiters(pthread_cond_t* c) { return reinterpret_cast<uint32_t*>(c); }
 
+// With the bucket locked, which makes a plain read and write enough; relaxed for those who look without the lock.
+void add(uint32_t* count, int n) {
+  std::atomic_ref<uint32_t> word(*count);
+  word.store(word.load(std::memory_order_relaxed) + static_cast<uint32_t>(n), std::memory_order_relaxed);
+}
+
 }  // namespace
 
 int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
@@ -27,12 +33,11 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
   s.hooks.before = [](void* arg) {
     auto* st = static_cast<State*>(arg);
     bool wake_mutex = false;
-    // Relaxed: counted before the mutex is released, which orders it before a signaller's look.
-    std::atomic_ref<uint32_t> count(*waiters(st->cond));
-    count.fetch_add(1, std::memory_order_relaxed);
+    // Counted before the mutex is released, which orders it before a signaller's look.
+    add(waiters(st->cond), 1);
     st->error = mutex_release_for_wait(st->mutex, &st->depth, &wake_mutex);
     if (st->error != 0) {
-      count.fetch_sub(1, std::memory_order_relaxed);
+      add(waiters(st->cond), -1);
       return false;
     }
     if (wake_mutex) {
@@ -55,7 +60,7 @@ void cond_signal(pthread_cond_t* c) {
   Bucket* b = bucket_of(c);
   b->lock.lock();
   G* g = take_waiter(b, c);
-  if (g != nullptr) std::atomic_ref<uint32_t>(*waiters(c)).fetch_sub(1, std::memory_order_relaxed);
+  if (g != nullptr) add(waiters(c), -1);
   b->lock.unlock();
   if (g != nullptr) ready(g);
   leave();

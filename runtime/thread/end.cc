@@ -11,6 +11,7 @@
 #include "runtime/thread/end.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <locale.h>
 #include <stdlib.h>
 
@@ -40,20 +41,23 @@ void count_end() {
   leave();
 }
 
-// Ends the process when no thread is left. Each ending thread counts itself first and then looks, so the last one sees 0.
+// Ends the process when no thread is left. Each ending thread counts itself first and then looks whether main has ended;
+// main first says so and then counts. The StoreLoad fence between the two is main's alone (membarrier), for it ends once.
 void exit_if_last() {
-  // Seq_cst: between the count of this thread's end and the look at the others'.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (!g_main_ended.load(std::memory_order_seq_cst) || threads_alive() != 0) return;
+  if (sched.fence_on_enter) std::atomic_thread_fence(std::memory_order_seq_cst);
+  __asm__ volatile("" ::: "memory");
+  if (MN_LIKELY(!g_main_ended.load(std::memory_order_relaxed))) return;
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with itself in the other ending threads
+  if (threads_alive() != 0) return;
   if (!g_exiting.exchange(true, std::memory_order_relaxed)) ::exit(0);
 }
 
-// On the successor's stack.
+// On the successor's stack, with the bucket of &g->life locked since thread_end.
 void commit_end(M*, G* g, void*) {
   Bucket* b = bucket_of(&g->life);
-  b->lock.lock();
-  // Release: pairs with the acquire of joiners; result is visible.
-  uint32_t life = g->life.fetch_or(kDead, std::memory_order_release);
+  uint32_t life = g->life.load(std::memory_order_relaxed);
+  // Release: pairs with the acquire of joiners; result is visible. All writers of life hold the bucket's lock.
+  g->life.store(life | kDead, std::memory_order_release);
   G* joiner = take_waiter(b, &g->life);
   b->lock.unlock();
   if (joiner != nullptr) ready(joiner);
@@ -63,6 +67,7 @@ void commit_end(M*, G* g, void*) {
 [[noreturn]] void main_ended() {
   G* g = this_g();
   g_main_ended.store(true, std::memory_order_seq_cst);  // pairs with exit_if_last
+  raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
   thread_end(g);
 }
 
@@ -113,10 +118,8 @@ void thread_end(G* g) {
   if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
   Bucket* b = bucket_of(&g->life);
   b->lock.lock();
-  g->life.fetch_or(kExiting, std::memory_order_relaxed);  // the bucket's lock orders it
   Waiter* w = first_waiter(b, &g->life);
   G* joiner = w != nullptr && !w->g->wired && !g->wired ? take_waiter(b, &g->life) : nullptr;
-  b->lock.unlock();
   if (joiner != nullptr)
     park_for(joiner, commit_end, nullptr);
   else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Joining and detaching. A joiner claims the thread by putting itself into G::joiner, then waits on &G::life until the
-// successor of the dead thread has set kDead. Who sets kDetached and kDead, or kReaped, last, frees the slot.
+// successor of the dead thread has set kDead. Who makes it both detached and dead, or reaped,
+// frees the slot.
 #include <errno.h>
 
 #include "runtime/os/real.h"
@@ -16,7 +17,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   G* self = self_g();
   uint32_t life = g->life.load(std::memory_order_relaxed);
   if ((life & kReaped) != 0) return ESRCH;
-  if (try_only && (life & (kExiting | kDead)) == 0) return EBUSY;  // as glibc: before it asks whether it is detached
+  if (try_only && (life & kDead) == 0) return EBUSY;  // as glibc: before it asks whether it is detached
   if ((life & kDetached) != 0) return EINVAL;
   if (g == self || self->joiner.load(std::memory_order_relaxed) == g) return EDEADLK;
   G* nobody = nullptr;
@@ -39,7 +40,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
     }
   }
   if (result != nullptr) *result = g->result;
-  g->life.fetch_or(kReaped, std::memory_order_relaxed);
+  g->life.store(kDead | kReaped, std::memory_order_relaxed);  // nobody else has a right to it
   if (g->slot != nullptr) {
     enter();
     gpool_put(g);
@@ -50,18 +51,22 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
 
 int thread_detach(pthread_t t) {
   G* g = thread_g(t);
-  // Acq_rel: pairs with the release of kDead; if that came first, the slot is ours to free.
+  self_g();
+  enter();
+  Bucket* b = bucket_of(&g->life);
+  b->lock.lock();
   uint32_t life = g->life.load(std::memory_order_relaxed);
-  if ((life & kReaped) != 0) return ESRCH;
-  do {
-    if ((life & kDetached) != 0 || g->joiner.load(std::memory_order_relaxed) != nullptr) return EINVAL;
-  } while (!g->life.compare_exchange_weak(life, life | kDetached, std::memory_order_acq_rel));
-  if ((life & kDead) != 0 && g->slot != nullptr) {
-    enter();
-    gpool_put(g);
-    leave();
-  }
-  return 0;
+  int error = 0;
+  if ((life & kReaped) != 0)
+    error = ESRCH;
+  else if ((life & kDetached) != 0 || g->joiner.load(std::memory_order_relaxed) != nullptr)
+    error = EINVAL;
+  else
+    g->life.store(life | kDetached, std::memory_order_relaxed);
+  b->lock.unlock();
+  if (error == 0 && (life & kDead) != 0 && g->slot != nullptr) gpool_put(g);
+  leave();
+  return error;
 }
 
 }  // namespace mn

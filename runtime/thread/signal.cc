@@ -239,7 +239,7 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   G* g = thread_g(t);
   if (g == nullptr) return value != nullptr ? real.pthread_sigqueue(t, sig, *value) : real.pthread_kill(t, sig);
   if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
-  if ((g->life.load(std::memory_order_relaxed) & (kExiting | kDead)) != 0) return 0;  // as glibc since 2.34
+  if ((g->life.load(std::memory_order_relaxed) & kDead) != 0) return 0;  // as glibc since 2.34
   if (sig == 0) return 0;
   struct sigaction present;
   real.sigaction(sig, nullptr, &present);

@@ -10,10 +10,10 @@
 
 namespace mn {
 
-// Bits of G::life. kDetached: nobody will join; may be set by anyone once, never cleared. kExiting: the program's part is
-// over; kDead: the stack is free too, and `result` may be taken; kReaped: joined, the slot may be anybody's. Set in this
-// order, kDead under the bucket's lock of &G::life.
-enum Life : uint32_t { kDetached = 1, kExiting = 2, kDead = 4, kReaped = 8 };
+// Bits of G::life. kDetached: nobody will join; may be set once by anyone, never cleared. kDead: the program's part is
+// over, the stack is free and `result` may be taken; set by the successor. kReaped: joined, the slot may be anybody's.
+// Written under the lock of the bucket of &G::life.
+enum Life : uint32_t { kDetached = 1, kDead = 2, kReaped = 4 };
 
 // The G of a thread that runs on the scheduler (main's included); null for threads that libc made and runs.
 G* thread_g(pthread_t t);
