@@ -54,6 +54,8 @@ constexpr size_t kLeastStack = 16 * 1024;  // what TLS must leave of a stack
 constinit StackClass g_classes[kMaxClasses];
 constinit std::atomic<int> g_n_classes{0};
 constinit SpinLock g_classes_lock;
+// The one class of which Ps keep slots of their own: the first that the program asks for, hence nearly always its default.
+constinit StackClass* g_local_class = nullptr;
 constinit bool g_guard_install = false;
 constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
 constinit std::atomic<bool> g_scavenge{false};
@@ -81,6 +83,7 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
   SpinGuard guard(g_classes_lock);
   int now = g_n_classes.load(std::memory_order_relaxed);
   if (StackClass* c = search(n, now)) return c;
+  if (now == 1) g_local_class = &g_classes[1];  // the first is the runtime's own
   if (now == kMaxClasses) {
     // Out of classes: the smallest that is large enough serves.
     StackClass* best = nullptr;
@@ -151,7 +154,7 @@ G* adopt_slot(StackClass* c, char* slot) {
 // Inside. A G whose TCB is not made yet has tp == null.
 G* take(StackClass* c, M* m, DrySlot* was_dry) {
   was_dry->has_libc_tls = false;
-  bool local = c == &g_classes[0] && m->p != nullptr;
+  bool local = c == g_local_class && m->p != nullptr;
   if (local && !m->p->free_gs.empty()) return m->p->free_gs.pop();
   SpinGuard guard(c->lock);
   if (!c->free.empty()) {
@@ -248,7 +251,7 @@ void gpool_put(G* g) {
   StackClass* c = g->stack_class;
   g->state = GState::kFree;
   P* p = this_g()->m.load(std::memory_order_relaxed)->p;
-  if (c == &g_classes[0] && p != nullptr && p->free_gs.size() < kLocalFree) return p->free_gs.push(g);
+  if (c == g_local_class && p != nullptr && p->free_gs.size() < kLocalFree) return p->free_gs.push(g);
   put_shared(c, g);
 }
 

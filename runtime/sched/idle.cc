@@ -20,8 +20,10 @@
 namespace mn {
 namespace {
 
-constexpr int kStealRounds = 4;
-constexpr int kIdleSpins = 30;  // looks at the queues before an M sleeps, ~100 ns apart
+constexpr int kIdleSpins = 24;        // sweeps over the queues before an M sleeps
+constexpr int kSpinPauses = 24;       // pause instructions between two (20 to 70 ns each)
+constexpr int kRunnextEvery = 4;      // sweeps
+constexpr int kRunnextPatience = 48;  // pauses that a runnext must have stood to be stolen
 
 void stop_spinning(M* m) {
   if (!m->spinning) return;
@@ -47,26 +49,24 @@ bool any_work() {
   return false;
 }
 
-G* steal(M* m) {
+// One sweep over the other Ps. Reading a busy P's queue takes its cache line away from it: sweeps are spaced out, and
+// runnext, which its owner will run within a moment, on the CPU that has it in cache, is left to it at first.
+G* steal(M* m, bool runnext_too) {
   P* self = m->p;
   auto n = static_cast<uint32_t>(sched.nprocs);
-  for (int round = 0; round < kStealRounds; ++round) {
-    uint32_t at = m->rand.below(n);
-    for (uint32_t i = 0; i < n; ++i, at = at + 1 == n ? 0 : at + 1) {
-      P* victim = sched.ps[at];
-      if (victim == self) continue;
-      if (G* g = self->runq.steal_from(victim->runq)) {
-        ++self->steals;
-        return g;
-      }
-      // A busy owner runs its runnext within a moment, on the CPU that has it in cache: take it last, and not at once.
-      if (round == kStealRounds - 1 && victim->runq.has_next()) {
-        for (int spin = 0; spin < 64 && victim->runq.has_next(); ++spin) cpu_relax();
-        if (G* g = victim->runq.steal_next()) {
-          ++self->steals;
-          return g;
-        }
-      }
+  uint32_t at = m->rand.below(n);
+  for (uint32_t i = 0; i < n; ++i, at = at + 1 == n ? 0 : at + 1) {
+    P* victim = sched.ps[at];
+    if (victim == self) continue;
+    G* g = self->runq.steal_from(victim->runq);
+    if (g == nullptr && runnext_too && victim->runq.has_next()) {
+      G* before = victim->runq.peek_next();
+      for (int spin = 0; spin < kRunnextPatience; ++spin) cpu_relax();
+      if (before != nullptr && victim->runq.peek_next() == before) g = victim->runq.steal_next();
+    }
+    if (g != nullptr) {
+      ++self->steals;
+      return g;
     }
   }
   return nullptr;
@@ -262,14 +262,14 @@ G* find_runnable(M* m) {
           m->spinning = true;
           sched.n_spinning.fetch_add(1, std::memory_order_relaxed);
         }
-        if (m->spinning) g = steal(m);
+        if (m->spinning) g = steal(m, look % kRunnextEvery == kRunnextEvery - 1);
       }
       if (g != nullptr) {
         found_work(m);
         return g;
       }
       if (!m->spinning) break;
-      for (int i = 0; i < 8; ++i) cpu_relax();
+      for (int i = 0; i < kSpinPauses; ++i) cpu_relax();
     }
     sched.lock.lock();
     if (!sched.global.empty()) {

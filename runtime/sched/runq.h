@@ -117,6 +117,7 @@ class RunQueue {
       if (t == tail_.load(std::memory_order_acquire)) return h == t && next == nullptr;
     }
   }
+  T* peek_next() const { return runnext_.load(std::memory_order_relaxed); }
   bool has_next() const { return runnext_.load(std::memory_order_relaxed) != nullptr; }
   bool ring_empty() const {
     return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_relaxed);

@@ -20,25 +20,28 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   if (try_only && (life & kDead) == 0) return EBUSY;  // as glibc: before it asks whether it is detached
   if ((life & kDetached) != 0) return EINVAL;
   if (g == self || self->joiner.load(std::memory_order_relaxed) == g) return EDEADLK;
-  G* nobody = nullptr;
-  if (!g->joiner.compare_exchange_strong(nobody, self, std::memory_order_relaxed)) return EINVAL;
-  // Acquire: pairs with the release of kDead in end.cc.
-  while ((g->life.load(std::memory_order_acquire) & kDead) == 0) {
+  bool claimed = false, taken = false;
+  do {
     enter();
-    int error = wait_if(&g->life, {deadline, nullptr},
-                        [&] { return (g->life.load(std::memory_order_relaxed) & kDead) == 0; });
+    // G::joiner and G::life are written under the bucket's lock, which the check holds.
+    int error = wait_if(&g->life, {deadline, nullptr}, [&] {
+      if (!claimed) taken = g->joiner.load(std::memory_order_relaxed) != nullptr;
+      if (taken) return false;
+      claimed = true;
+      g->joiner.store(self, std::memory_order_relaxed);
+      return (g->life.load(std::memory_order_relaxed) & kDead) == 0;
+    });
     leave();
-    if (error == ETIMEDOUT && deadline.passed()) {
+    if (taken) return EINVAL;
+    bool over = error == ETIMEDOUT && deadline.passed();
+    if (over || error == EINTR) {
       g->joiner.store(nullptr, std::memory_order_relaxed);
-      return ETIMEDOUT;
+      claimed = false;
     }
-    if (error == EINTR) {
-      g->joiner.store(nullptr, std::memory_order_relaxed);
-      cancellation_point();
-      nobody = nullptr;
-      if (!g->joiner.compare_exchange_strong(nobody, self, std::memory_order_relaxed)) return EINVAL;
-    }
-  }
+    if (over) return ETIMEDOUT;
+    if (error == EINTR) cancellation_point();
+    // Acquire: pairs with the release of kDead in end.cc.
+  } while (!claimed || (g->life.load(std::memory_order_acquire) & kDead) == 0);
   if (result != nullptr) *result = g->result;
   g->life.store(kDead | kReaped, std::memory_order_relaxed);  // nobody else has a right to it
   if (g->slot != nullptr) {

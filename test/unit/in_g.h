@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a function as a G, on its stack and with its TLS, by bare context switches: the caller waits, no scheduler runs.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "runtime/arch/context.h"
+#include "runtime/init/init.h"
+#include "runtime/sched/gpool.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/thread.h"
+
+namespace test {
+
+inline void Put(mn::G* g) {
+  mn::enter();
+  mn::gpool_put(g);
+  mn::leave();
+}
+
+// The function must leave nothing behind that the G's end would have to destroy, and must call neither gtest nor libmn.
+inline void RunIn(mn::G* g, std::function<void()> function) {
+  struct Call {
+    mn::Context home;
+    mn::G* g;
+    void* tp;
+    std::function<void()>* function;
+  } call{{}, g, mn::thread_pointer(), &function};
+  mn::context_make(
+      &g->ctx, g->slot + g->guard_size, static_cast<size_t>(reinterpret_cast<char*>(g) - (g->slot + g->guard_size)),
+      [](void* arg) {
+        auto* c = static_cast<Call*>(arg);
+        (*c->function)();
+        mn::context_switch(&c->g->ctx, &c->home, c->tp);
+        __builtin_trap();
+      },
+      &call);
+  mn::context_switch(&call.home, &g->ctx, g->tp);
+}
+
+// Tests that need a pool: the runtime is on, and each test has a class of slots to itself.
+class PoolTest : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(mn::on()); }
+
+  static size_t FreshStackSize() {
+    static size_t next = 64 * 1024;
+    return next += 4096;
+  }
+  mn::G* Get() { return mn::gpool_get(stack_size_, 4096, nullptr); }
+
+  size_t stack_size_ = FreshStackSize();
+};
+
+}  // namespace test
