@@ -32,7 +32,8 @@ LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
 all: $(B)/libmn.so
 
 $(B)/libmn.so: $(LIB_OBJ)
-	$(CXX) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -o $@ $^ -lc -lgcc -lc_nonshared
+	$(CXX) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -o $@.new $^ -lc -lgcc -lc_nonshared
+	mv $@.new $@  # programs may be running with the old one
 
 $(B)/obj/%.cc.o: %.cc
 	@mkdir -p $(@D)
@@ -49,7 +50,7 @@ PRELOAD_SRC := $(wildcard test/preload/*.cc)
 PRELOAD_OBJ := $(PRELOAD_SRC:%.cc=$(B)/obj/%.o)
 PROGRAM_SRC := $(wildcard test/programs/*.c test/programs/*.cc test/programs/scale/*.c)
 PROGRAMS    := $(patsubst test/%,$(B)/test/%,$(basename $(PROGRAM_SRC)))
-FIRST_OP    := $(B)/test/programs/first_op/first_op
+FIRST_OP    := $(B)/test/programs/first_op
 
 $(B)/obj/test/%.o: test/%.cc
 	@mkdir -p $(@D)
@@ -67,8 +68,16 @@ $(B)/test/programs/%: test/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -o $@ $<
 
+# Called as the first thing a program, a thread and a library's constructor do.
+$(FIRST_OP)/libfirst_op_ctor.so: test/programs/first_op/first_op_ctor.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -o $@ $< -pthread
+
+$(FIRST_OP)/first_op: test/programs/first_op/first_op.c $(FIRST_OP)/libfirst_op_ctor.so
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $^ -pthread -Wl,-rpath,'$$ORIGIN'
+
 .PHONY: tests
-tests: all $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS)
+tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS)
 
 -include $(PRELOAD_OBJ:.o=.d)
 
@@ -82,3 +91,31 @@ $(B)/bench/threads_bench: $(BENCH_OBJ)
 	@mkdir -p $(@D)
 	$(CXX) -o $@ $^ -lbenchmark -pthread
 -include $(BENCH_OBJ:.o=.d)
+
+# --- what to type
+include test/unit/unit.mk
+
+.PHONY: check demo test bench stress apps lint install clean
+check: all tests unit unit-asan unit-tsan
+	python3 test/run.py
+demo:
+	sh scripts/demo
+test:
+	sh scripts/test
+bench: all $(B)/bench/threads_bench
+	python3 bench/run.py
+stress: all tests
+	python3 scripts/stress --seconds 600
+apps: all
+	python3 scripts/apps.py
+lint: all
+	python3 scripts/lint
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib
+	install -m 755 $(B)/libmn.so $(DESTDIR)$(PREFIX)/lib/libmn.so
+	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
+	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
+
+clean:
+	rm -rf build

@@ -39,7 +39,7 @@ void Outer(void* arg) {
   auto* walk = static_cast<Walk*>(arg);
   Inner(walk);
   mn::context_switch(&walk->away, &walk->home, walk->tp);
-  __builtin_trap();
+  test::NeverResumed();
 }
 
 TEST_P(Backtrace, EndsAtTheBottom) {
@@ -55,7 +55,7 @@ TEST_P(Backtrace, EndsAtTheBottom) {
 }
 
 // Not under AddressSanitizer: on a throw it clears the marks of the kernel thread's stack, which is not this one.
-#if !defined(__SANITIZE_ADDRESS__)
+#if !TEST_ASAN
 MN_NOINLINE void Throw(Walk* walk, int depth) {
   if (depth == 0) {
     mn::context_switch(&walk->away, &walk->home, walk->tp);
@@ -71,7 +71,7 @@ TEST_P(Backtrace, ExceptionsAreCaughtInTheirContext) {
       &walk.away, stack.base(), TestStack::kSize,
       [](void* arg) {
         auto* w = static_cast<Walk*>(arg);
-        for (;;) {
+        while (test::Always()) {
           try {
             Throw(w, 5);
           } catch (const std::runtime_error&) {

@@ -42,7 +42,7 @@ TEST_P(Context, TwoContextsAlternate) {
       &pair.away, stack.base(), TestStack::kSize,
       [](void* arg) {
         auto* p = static_cast<Pair*>(arg);
-        for (int i = 0;; i += 2) {
+        for (int i = 0; test::Always(); i += 2) {
           p->order.push_back(i);
           p->Back();
         }
@@ -80,7 +80,7 @@ struct Ring {
       mn::context_switch(&ring->contexts[static_cast<size_t>(self)], next, ring->tp);
     }
     // Not reached by the last; the others end their last round by starting the next one's.
-    __builtin_trap();
+    test::NeverResumed();
   }
 };
 
@@ -95,12 +95,12 @@ TEST_P(Context, ManyRunInTheOrderOfTheSwitches) {
 
 // Defined below in assembly: hands the stack pointer at its entry to NoteEntry.
 extern "C" void mn_test_entry(void* arg);
-extern "C" [[noreturn]] void mn_test_note_entry(void* arg, void* sp);
+extern "C" void mn_test_note_entry(void* arg, void* sp);
 void mn_test_note_entry(void* arg, void* sp) {
   auto* pair = static_cast<Pair*>(arg);
   pair->seen = sp;
   pair->Back();
-  __builtin_trap();
+  test::NeverResumed();
 }
 __asm__(R"(
         .text
@@ -118,8 +118,8 @@ mn_test_entry:
 )");
 
 TEST_P(Context, EntryFindsAnAlignedStack) {
-  TestStack stack;
   for (size_t odd = 0; odd < 64; ++odd) {
+    TestStack stack;
     Pair pair;
     mn::context_make(&pair.away, static_cast<char*>(stack.base()) + odd, TestStack::kSize - 64, mn_test_entry, &pair);
     pair.Go();
@@ -157,7 +157,7 @@ TEST_P(Context, ThreadPointerMoves) {
         auto* p = static_cast<Pair*>(arg);
         p->seen = mn::thread_pointer();
         p->Back();
-        __builtin_trap();
+        test::NeverResumed();
       },
       &pair);
   mn::context_switch(&pair.home, &pair.away, other);
@@ -177,7 +177,7 @@ TEST_P(Context, SignalMaskIsLeftAlone) {
       &pair.away, stack.base(), TestStack::kSize,
       [](void* arg) {
         auto* p = static_cast<Pair*>(arg);
-        for (;;) {
+        while (test::Always()) {
           sigset_t now;
           sigprocmask(SIG_BLOCK, nullptr, &now);
           p->order.push_back(sigismember(&now, SIGUSR1));

@@ -29,6 +29,11 @@ constexpr size_t kPage = 4096;
 
 class Gpool : public test::PoolTest {};
 
+// Bytes for frames: from the guard to the G.
+size_t Usable(const mn::G* g) {
+  return static_cast<size_t>(reinterpret_cast<const char*>(g) - (g->slot + g->guard_size));
+}
+
 // By the kernel, which does not fault but says EFAULT.
 bool Readable(const char* p) {
   int pipe_ends[2];
@@ -49,10 +54,23 @@ TEST_F(Gpool, HasTheStackThatWasAskedFor) {
   EXPECT_GE(g->stack_base, g->slot + g->guard_size);
   EXPECT_LT(static_cast<char*>(g->tp), g->stack_base + g->stack_size);
   EXPECT_GE(static_cast<char*>(g->tp) + mn::tcb_layout.size, g->stack_base);
-  // What frames may use is no less than what was asked for.
-  EXPECT_GE(static_cast<size_t>(reinterpret_cast<char*>(g) - (g->slot + g->guard_size)), stack_size_);
   EXPECT_EQ(g->stack_base + mn::gpool_stack_bytes(g), reinterpret_cast<char*>(g));
-  memset(g->slot + g->guard_size, 0xa5, static_cast<size_t>(reinterpret_cast<char*>(g) - (g->slot + g->guard_size)));
+  // TLS, TCB and G take no more than two pages beyond the static TLS.
+  EXPECT_GE(Usable(g) + mn::tcb_layout.static_size + 2 * kPage, stack_size_);
+  memset(g->slot + g->guard_size, 0xa5, Usable(g));
+  Put(g);
+}
+
+TEST_F(Gpool, TheLeastStackIsNotEatenByTls) {
+  mn::G* g = mn::gpool_get(16384, kPage, nullptr);
+  EXPECT_GE(Usable(g), 16384u);
+  Put(g);
+}
+
+TEST_F(Gpool, SizesNeedNotBeMultiplesOfPages) {
+  mn::G* g = mn::gpool_get(stack_size_ + 100, kPage, nullptr);
+  EXPECT_EQ(g->stack_size, stack_size_ + 100);
+  EXPECT_GE(g->stack_base, g->slot + g->guard_size);
   Put(g);
 }
 
@@ -78,7 +96,6 @@ TEST_F(Gpool, GsAreFresh) {
   g->cancel_poke = true;
   g->life = 15;
   g->wait_key = &g;
-  strcpy(g->name, "old");
   Put(g);
   mn::G* again = Get();
   ASSERT_EQ(again, g);
@@ -90,7 +107,6 @@ TEST_F(Gpool, GsAreFresh) {
   EXPECT_EQ(g->life.load(), 0u);
   EXPECT_EQ(g->wait_key.load(), nullptr);
   EXPECT_EQ(g->m.load(), nullptr);
-  EXPECT_STREQ(g->name, "");
   Put(g);
 }
 

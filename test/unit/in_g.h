@@ -11,6 +11,7 @@
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
+#include "sanitize.h"
 
 namespace test {
 
@@ -28,13 +29,16 @@ inline void RunIn(mn::G* g, std::function<void()> function) {
     void* tp;
     std::function<void()>* function;
   } call{{}, g, mn::thread_pointer(), &function};
+  char* low = g->slot + g->guard_size;
+  auto size = static_cast<size_t>(reinterpret_cast<char*>(g) - low);
+  MakeFresh(low, size);
   mn::context_make(
-      &g->ctx, g->slot + g->guard_size, static_cast<size_t>(reinterpret_cast<char*>(g) - (g->slot + g->guard_size)),
+      &g->ctx, low, size,
       [](void* arg) {
         auto* c = static_cast<Call*>(arg);
         (*c->function)();
         mn::context_switch(&c->g->ctx, &c->home, c->tp);
-        __builtin_trap();
+        test::NeverResumed();
       },
       &call);
   mn::context_switch(&call.home, &g->ctx, g->tp);

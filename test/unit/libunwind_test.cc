@@ -48,7 +48,7 @@ extern "C" MN_NOINLINE void mn_test_outer(void* arg) {
   auto* walk = static_cast<Walk*>(arg);
   mn_test_inner(walk);
   mn::context_switch(&walk->away, &walk->home, walk->tp);
-  __builtin_trap();
+  test::NeverResumed();
 }
 
 bool Has(const Walk& walk, const std::string& name) {
@@ -95,7 +95,7 @@ TEST_P(Libunwind, WalksAParkedContext) {
         unw_init_local(&cursor, &context);
         Step(w, &cursor);
         mn::context_switch(&w->away, &w->home, w->tp);
-        __builtin_trap();
+        test::NeverResumed();
       },
       &walk);
   mn::context_switch(&walk.home, &walk.away, walk.tp);

@@ -75,7 +75,7 @@ TEST_P(Registers, CalleeSavedSurviveBothWays) {
       &pair.away, stack.base(), TestStack::kSize,
       [](void* arg) {
         auto* p = static_cast<Pair*>(arg);
-        for (;;) mn_test_registers(&p->away, &p->home, p->tp, 0x1111222233330000, p->away_regs.data());
+        while (test::Always()) mn_test_registers(&p->away, &p->home, p->tp, 0x1111222233330000, p->away_regs.data());
       },
       &pair);
   for (int i = 0; i < 3; ++i) {
@@ -118,7 +118,7 @@ struct FpPair {
 void FpRun(void* arg) {
   auto* p = static_cast<FpPair*>(arg);
   p->at_entry = FpControl::Get();
-  for (;;) {
+  while (test::Always()) {
     kDownSingle.Set();
     mn::context_switch(&p->away, &p->home, p->tp);
     p->on_return = FpControl::Get();
@@ -153,7 +153,7 @@ TEST_P(Registers, EitherControlRegisterAloneIsKept) {
         &pair.away, stack.base(), TestStack::kSize,
         [](void* arg) {
           auto* p = static_cast<FpPair*>(arg);
-          for (;;) mn::context_switch(&p->away, &p->home, p->tp);
+          while (test::Always()) mn::context_switch(&p->away, &p->home, p->tp);
         },
         &pair);
     mine.Set();
@@ -172,7 +172,7 @@ TEST_P(Registers, RoundingModeStaysWithItsContext) {
       [](void* arg) {
         auto* p = static_cast<FpPair*>(arg);
         fesetround(FE_UPWARD);
-        for (;;) mn::context_switch(&p->away, &p->home, p->tp);
+        while (test::Always()) mn::context_switch(&p->away, &p->home, p->tp);
       },
       &pair);
   for (int i = 0; i < 2; ++i) {

@@ -139,6 +139,21 @@ TEST_F(RunQueueTest, StealWrapsInBothRings) {
   EXPECT_EQ(Drain(&queue_), (std::vector<int>{4, 5, 6, 7}));
 }
 
+TEST_F(RunQueueTest, AloneItDoesTheSameWithoutThieves) {
+  queue_.set_alone(true);
+  EXPECT_EQ(queue_.pop_next(), nullptr);
+  EXPECT_EQ(queue_.push_next(item(8)), nullptr);
+  EXPECT_EQ(queue_.push_next(item(9)), item(8));
+  PushUpTo(&queue_, kRing);
+  EXPECT_FALSE(queue_.push(item(50)));
+  std::array<Item*, kRing / 2> out{};
+  EXPECT_EQ(queue_.pop_half(out.data()), kRing / 2);
+  EXPECT_EQ(out[0], item(0));
+  EXPECT_EQ(Drain(&queue_), (std::vector<int>{4, 5, 6, 7}));
+  EXPECT_EQ(queue_.pop_next(), item(9));
+  EXPECT_TRUE(queue_.empty());
+}
+
 TEST_F(RunQueueTest, ForgetsAfterFork) {
   PushUpTo(&queue_, 5);
   queue_.push_next(item(9));

@@ -12,6 +12,7 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/check.h"
+#include "sanitize.h"
 
 namespace test {
 
@@ -39,12 +40,14 @@ inline std::string SwitchName(const testing::TestParamInfo<mn::SwitchKind>& info
   return "Unknown";
 }
 
-// Maps a fresh stack: nothing that an earlier context left (a sanitizer's marks included) is on it.
+// Maps a fresh stack: nothing that an earlier context left is on it.
 class TestStack {
  public:
   static constexpr size_t kSize = 256 * 1024;
 
-  TestStack() : base_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {}
+  TestStack() : base_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    MakeFresh(base_, kSize);
+  }
   ~TestStack() { munmap(base_, kSize); }
   TestStack(const TestStack&) = delete;
   TestStack& operator=(const TestStack&) = delete;

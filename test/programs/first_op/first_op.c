@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -939,6 +940,32 @@ static void KillProcess(Function function) {
   CHECK(AS(kill)(getpid(), SIGWINCH) == 0);
 }
 
+// Jumps
+
+static void LongJump(Function function) {
+  jmp_buf buffer;
+  volatile int jumps = 0;
+  if (setjmp(buffer) == 0) {
+    ++jumps;
+    ((void (*)(struct __jmp_buf_tag*, int))function)(buffer, 1);
+    CHECK(0);
+  }
+  CHECK(jumps == 1);
+}
+static void SigLongJump(Function function) {
+  sigjmp_buf buffer;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  if (sigsetjmp(buffer, 1) == 0) {
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    ((void (*)(struct __jmp_buf_tag*, int))function)(buffer, 1);
+    CHECK(0);
+  }
+  CHECK(pthread_sigmask(SIG_BLOCK, NULL, &set) == 0);
+  CHECK(sigismember(&set, SIGUSR1) == 0);
+}
+
 #define DECLARED(name, body) \
   { #name, body, (Function)name }
 #define BY_NAME(name, body) \
@@ -1129,6 +1156,11 @@ static const struct Case kCases[] = {
     BY_NAME(__sigtimedwait, SigTimedWait),
     DECLARED(raise, Raise),
     DECLARED(kill, KillProcess),
+
+    DECLARED(longjmp, LongJump),
+    DECLARED(_longjmp, LongJump),
+    BY_NAME(__longjmp_chk, LongJump),
+    DECLARED(siglongjmp, SigLongJump),
 };
 
 enum { kCaseCount = sizeof kCases / sizeof kCases[0] };

@@ -24,8 +24,8 @@ TIMEOUT = 30
 
 # natively: the main thread cannot be unwound before it reached main
 NOT_IN_CONSTRUCTOR = {'pthread_exit', 'thrd_exit'}
-# ends the process on the spot, statistics or not
-NO_STATISTICS = {'_exit', '_Exit', 'quick_exit'}
+# ends the process on the spot, or before libmn could ask to be called at its end
+NO_STATISTICS = {'_exit', '_Exit', 'quick_exit', 'exit'}
 
 
 class Failed(Exception):
