@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// C11 threads. glibc builds them on its own pthread functions, which no interposer sees, so each is served by its pthread
-// counterpart here, with C11's result codes. The types are glibc's: mtx_t is a pthread_mutex_t, and so on.
+// C11 threads. glibc builds them on its own pthread functions, which no interposer sees, so each is served by its
+// pthread counterpart here, with C11's result codes. The types are glibc's: mtx_t is a pthread_mutex_t, and so on.
 #include <threads.h>
 
-#include "shim/shim.h"
 #include "runtime/sync/cond.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/thread/thread.h"
+#include "shim/shim.h"
 
 using namespace mn;
 
@@ -27,8 +27,12 @@ int result_of(int error) {
   }
 }
 
-pthread_mutex_t* mutex_of(mtx_t* m) { return reinterpret_cast<pthread_mutex_t*>(m); }
-pthread_cond_t* cond_of(cnd_t* c) { return reinterpret_cast<pthread_cond_t*>(c); }
+pthread_mutex_t* mutex_of(mtx_t* m) {
+  return reinterpret_cast<pthread_mutex_t*>(m);
+}
+pthread_cond_t* cond_of(cnd_t* c) {
+  return reinterpret_cast<pthread_cond_t*>(c);
+}
 
 }  // namespace
 
@@ -58,14 +62,22 @@ MN_SHIM int thrd_sleep(const timespec* request, timespec* remaining) {
   int error = clock_nanosleep(CLOCK_REALTIME, 0, request, remaining);
   return error == 0 ? 0 : error == EINTR ? -1 : -2;
 }
-MN_SHIM void thrd_yield() { on() ? thread_yield() : real.thrd_yield(); }
+MN_SHIM void thrd_yield() {
+  on() ? thread_yield() : real.thrd_yield();
+}
 
-MN_SHIM int mtx_lock(mtx_t* m) { return on() ? result_of(mutex_lock(mutex_of(m))) : real.mtx_lock(m); }
-MN_SHIM int mtx_trylock(mtx_t* m) { return on() ? result_of(mutex_trylock(mutex_of(m))) : real.mtx_trylock(m); }
+MN_SHIM int mtx_lock(mtx_t* m) {
+  return on() ? result_of(mutex_lock(mutex_of(m))) : real.mtx_lock(m);
+}
+MN_SHIM int mtx_trylock(mtx_t* m) {
+  return on() ? result_of(mutex_trylock(mutex_of(m))) : real.mtx_trylock(m);
+}
 MN_SHIM int mtx_timedlock(mtx_t* m, const timespec* abstime) {
   return on() ? result_of(mutex_timedlock(mutex_of(m), CLOCK_REALTIME, abstime)) : real.mtx_timedlock(m, abstime);
 }
-MN_SHIM int mtx_unlock(mtx_t* m) { return on() ? result_of(mutex_unlock(mutex_of(m))) : real.mtx_unlock(m); }
+MN_SHIM int mtx_unlock(mtx_t* m) {
+  return on() ? result_of(mutex_unlock(mutex_of(m))) : real.mtx_unlock(m);
+}
 MN_SHIM void mtx_destroy(mtx_t* m) {
   if (!on()) return real.mtx_destroy(m);
   mutex_destroy(mutex_of(m));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shim/shim.h"
 #include "runtime/sync/cond.h"
 #include "runtime/thread/thread.h"
+#include "shim/shim.h"
 
 using namespace mn;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shim/shim.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/thread/wire.h"
+#include "shim/shim.h"
 
 using namespace mn;
 

@@ -2,11 +2,11 @@
 // Scheduling parameters, affinity, CPU clocks.
 #include <unistd.h>
 
-#include "shim/shim.h"
 #include "runtime/observe/stats.h"
 #include "runtime/os/syscall.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
+#include "shim/shim.h"
 
 using namespace mn;
 

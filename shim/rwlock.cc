@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shim/shim.h"
 #include "runtime/sync/rwlock.h"
+#include "shim/shim.h"
 
 using namespace mn;
 

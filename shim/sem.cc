@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unnamed semaphores, barriers and spin locks. sem_open's semaphores are marked shared by libc, and stay its own.
-#include "shim/shim.h"
-#include "runtime/sync/barrier.h"
 #include "runtime/sync/sem.h"
+#include "runtime/sync/barrier.h"
 #include "runtime/thread/thread.h"
+#include "shim/shim.h"
 
 using namespace mn;
 
@@ -23,14 +23,18 @@ int timed_take(sem_t* s, clockid_t clock, const timespec* abstime) {
 
 }  // namespace
 
-MN_SHIM int sem_wait(sem_t* s) { return on() && !sem_is_libcs(s) ? take(s, Deadline{}) : real.sem_wait(s); }
+MN_SHIM int sem_wait(sem_t* s) {
+  return on() && !sem_is_libcs(s) ? take(s, Deadline{}) : real.sem_wait(s);
+}
 MN_SHIM int sem_timedwait(sem_t* s, const timespec* abstime) {
   return on() && !sem_is_libcs(s) ? timed_take(s, CLOCK_REALTIME, abstime) : real.sem_timedwait(s, abstime);
 }
 MN_SHIM int sem_clockwait(sem_t* s, clockid_t clock, const timespec* abstime) {
   return on() && !sem_is_libcs(s) ? timed_take(s, clock, abstime) : real.sem_clockwait(s, clock, abstime);
 }
-MN_SHIM int sem_post(sem_t* s) { return on() && !sem_is_libcs(s) ? errno_result(sem_give(s)) : real.sem_post(s); }
+MN_SHIM int sem_post(sem_t* s) {
+  return on() && !sem_is_libcs(s) ? errno_result(sem_give(s)) : real.sem_post(s);
+}
 
 MN_SHIM int pthread_barrier_wait(pthread_barrier_t* b) {
   return on() && !barrier_is_libcs(b) ? barrier_wait(b) : real.pthread_barrier_wait(b);

@@ -22,6 +22,8 @@ inline int errno_result(int error) {
   return -1;
 }
 
-inline bool valid_clock(clockid_t clock) { return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC; }
+inline bool valid_clock(clockid_t clock) {
+  return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+}
 
 }  // namespace mn

@@ -2,8 +2,8 @@
 // Masks and actions.
 #include <signal.h>
 
-#include "shim/shim.h"
 #include "runtime/thread/signal.h"
+#include "shim/shim.h"
 
 using namespace mn;
 

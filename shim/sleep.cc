@@ -2,16 +2,18 @@
 // Yield and the sleep family.
 #include <unistd.h>
 
-#include "shim/shim.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
+#include "shim/shim.h"
 
 using namespace mn;
 
 namespace {
 
 // Whether the caller is scheduled by us; everyone else sleeps in the kernel.
-bool scheduled() { return on() && this_g() != nullptr && !this_g()->wired; }
+bool scheduled() {
+  return on() && this_g() != nullptr && !this_g()->wired;
+}
 
 // Until `deadline`; 0 or EINTR, then with what is left in *left (ns).
 int sleep_until(const Deadline& deadline, int64_t* left) {
@@ -37,7 +39,9 @@ int sleep_for(const timespec& request, timespec* remaining) {
   return error;
 }
 
-bool sane(const timespec* t) { return t != nullptr && valid_timespec(*t) && t->tv_sec >= 0; }
+bool sane(const timespec* t) {
+  return t != nullptr && valid_timespec(*t) && t->tv_sec >= 0;
+}
 
 }  // namespace
 
@@ -53,7 +57,8 @@ MN_SHIM int nanosleep(const timespec* request, timespec* remaining) {
 }
 
 MN_SHIM int clock_nanosleep(clockid_t clock, int flags, const timespec* request, timespec* remaining) {
-  if (!scheduled() || !sane(request) || !valid_clock(clock)) return real.clock_nanosleep(clock, flags, request, remaining);
+  if (!scheduled() || !sane(request) || !valid_clock(clock))
+    return real.clock_nanosleep(clock, flags, request, remaining);
   if ((flags & TIMER_ABSTIME) == 0) return sleep_for(*request, remaining);
   int64_t left;
   return sleep_until(Deadline{clock, timespec_ns(*request)}, &left);

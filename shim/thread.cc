@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shim/shim.h"
+#include "runtime/thread/thread.h"
 #include "runtime/sync/once.h"
 #include "runtime/thread/signal.h"
-#include "runtime/thread/thread.h"
+#include "shim/shim.h"
 
 using namespace mn;
 
@@ -23,7 +23,8 @@ MN_SHIM int pthread_timedjoin_np(pthread_t t, void** result, const timespec* abs
   if (!on() || thread_g(t) == nullptr) return real.pthread_timedjoin_np(t, result, abstime);
   if (abstime != nullptr && !valid_timespec(*abstime)) return EINVAL;
   cancellation_point();
-  return thread_join(t, result, abstime != nullptr ? Deadline{CLOCK_REALTIME, timespec_ns(*abstime)} : Deadline{}, false);
+  return thread_join(t, result, abstime != nullptr ? Deadline{CLOCK_REALTIME, timespec_ns(*abstime)} : Deadline{},
+                     false);
 }
 MN_SHIM int pthread_clockjoin_np(pthread_t t, void** result, clockid_t clock, const timespec* abstime) {
   if (!on() || thread_g(t) == nullptr) return real.pthread_clockjoin_np(t, result, clock, abstime);
@@ -39,7 +40,9 @@ MN_SHIM void pthread_exit(void* result) {
   real.pthread_exit(result);
   __builtin_unreachable();
 }
-MN_SHIM int pthread_cancel(pthread_t t) { return on() ? thread_cancel(t) : real.pthread_cancel(t); }
+MN_SHIM int pthread_cancel(pthread_t t) {
+  return on() ? thread_cancel(t) : real.pthread_cancel(t);
+}
 MN_SHIM int pthread_kill(pthread_t t, int sig) {
   return on() ? signal_thread(t, sig, nullptr) : real.pthread_kill(t, sig);
 }

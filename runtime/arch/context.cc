@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Choice of the switch, the first frame of a context, and the ucontext fallback.
 //
-// The fallback keeps a ucontext_t on the stack of the context it saves, so that Context stays one word. swapcontext also
-// swaps the signal mask, which belongs to sched/ here: the mask to load is overwritten with the kernel's present one just
-// before the swap, so the swap leaves it as it is.
+// The fallback keeps a ucontext_t on the stack of the context it saves, so that Context stays one word. swapcontext
+// also swaps the signal mask, which belongs to sched/ here: the mask to load is overwritten with the kernel's present
+// one just before the swap, so the swap leaves it as it is.
 #include "runtime/arch/context.h"
 
 #include <asm/prctl.h>
@@ -91,7 +91,9 @@ void context_init(bool ucontext, bool allow_fsgsbase) {
     g_kind = g_fsgsbase ? SwitchKind::kFsGsBase : SwitchKind::kArchPrctl;
 }
 
-SwitchKind context_kind() { return g_kind; }
+SwitchKind context_kind() {
+  return g_kind;
+}
 
 void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, void* arg) {
   if (g_kind == SwitchKind::kUcontext) return make_ucontext(ctx, base, size, entry, arg);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Context switch. A context is one word: the stack pointer under which everything else was saved. Switching saves what
-// the ABI makes the callee preserve (System V AMD64: rbx rbp r12-r15, MXCSR, x87 control word), moves the thread pointer
-// and loads the other context. It makes no system call where the CPU has FSGSBASE.
+// the ABI makes the callee preserve (System V AMD64: rbx rbp r12-r15, MXCSR, x87 control word), moves the thread
+// pointer and loads the other context. It makes no system call where the CPU has FSGSBASE.
 //
-// Two implementations pass the same tests: assembly (default) and ucontext (MN_SWITCH=ucontext), for tools and platforms
-// that the first does not suit. Which one is decided once, before the first context is made; they cannot be mixed.
+// Two implementations pass the same tests: assembly (default) and ucontext (MN_SWITCH=ucontext), for tools and
+// platforms that the first does not suit. Which one is decided once, before the first context is made; they cannot be
+// mixed.
 #pragma once
 
 #include <cstddef>

@@ -15,8 +15,8 @@
 
 namespace mn {
 
-// Prints one constant line (`what`, where it stands), runs the fatal hook once, aborts. Defined in os/, the lowest layer
-// that can write.
+// Prints one constant line (`what`, where it stands), runs the fatal hook once, aborts. Defined in os/, the lowest
+// layer that can write.
 [[noreturn]] void fatal(const char* what, const char* where);
 
 // What upper layers want done before the abort (a dump of all Gs). May be null.
@@ -27,10 +27,9 @@ extern FatalHook fatal_hook;
 
 #define MN_STRINGIFY_(x) #x
 #define MN_STRINGIFY(x) MN_STRINGIFY_(x)
-#define MN_CHECK(cond, context)                                                                \
-  do {                                                                                         \
-    if (MN_UNLIKELY(!(cond)))                                                                  \
-      ::mn::fatal(context ": " #cond " does not hold", __FILE__ ":" MN_STRINGIFY(__LINE__));   \
+#define MN_CHECK(cond, context)                                                                                      \
+  do {                                                                                                               \
+    if (MN_UNLIKELY(!(cond))) ::mn::fatal(context ": " #cond " does not hold", __FILE__ ":" MN_STRINGIFY(__LINE__)); \
   } while (0)
 
 #ifdef MN_DEBUG

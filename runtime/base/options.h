@@ -19,8 +19,8 @@ extern Options options;
 
 enum DisableBit : uint64_t { kDisableFsGsBase = 1, kDisableGuardInstall = 2, kDisableMembarrier = 4 };
 
-// Reads all variables from `environ_list` (null-terminated "NAME=value"). False on the first bad value, with one line in
-// *error that names the variable, the value and what it may be. An empty value means the default.
+// Reads all variables from `environ_list` (null-terminated "NAME=value"). False on the first bad value, with one line
+// in *error that names the variable, the value and what it may be. An empty value means the default.
 bool options_parse(const char* const* environ_list, Options* out, Text* error);
 
 // Calls emit(line) once per option.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One line of text built in a fixed buffer, for messages where neither stdio nor malloc may be called. What does not fit
-// is cut off.
+// One line of text built in a fixed buffer, for messages where neither stdio nor malloc may be called. What does not
+// fit is cut off.
 #pragma once
 
 #include <cstddef>

@@ -17,9 +17,13 @@ inline int64_t clock_ns(clockid_t clock) {
   return ts.tv_sec * kNsPerSec + ts.tv_nsec;
 }
 
-inline int64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
+inline int64_t now_ns() {
+  return clock_ns(CLOCK_MONOTONIC);
+}
 
-inline bool valid_timespec(const timespec& ts) { return ts.tv_nsec >= 0 && ts.tv_nsec < kNsPerSec; }
+inline bool valid_timespec(const timespec& ts) {
+  return ts.tv_nsec >= 0 && ts.tv_nsec < kNsPerSec;
+}
 
 // Saturates at kForever; negative times become 0, which has long passed.
 inline int64_t timespec_ns(const timespec& ts) {
@@ -30,7 +34,9 @@ inline int64_t timespec_ns(const timespec& ts) {
   return ns;
 }
 
-inline timespec ns_timespec(int64_t ns) { return {ns / kNsPerSec, ns % kNsPerSec}; }
+inline timespec ns_timespec(int64_t ns) {
+  return {ns / kNsPerSec, ns % kNsPerSec};
+}
 
 // An absolute time on a clock that a program named. Only CLOCK_REALTIME can be set, so that one must be looked at again
 // when its monotonic image expires.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The runtime's own locks. A SpinLock guards a few instructions and is only ever held by a thread that is inside libmn
-// (see sched/enter.h), so that its holder runs no program code, takes no signal handler and cannot be switched out; only
-// the kernel can preempt it, which is why waiters offer their CPU after a short spin. A Note is a one-shot event on
-// which a kernel thread sleeps.
+// (see sched/enter.h), so that its holder runs no program code, takes no signal handler and cannot be switched out;
+// only the kernel can preempt it, which is why waiters offer their CPU after a short spin. A Note is a one-shot event
+// on which a kernel thread sleeps.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,9 @@
 
 namespace mn {
 
-inline void cpu_relax() { __builtin_ia32_pause(); }
+inline void cpu_relax() {
+  __builtin_ia32_pause();
+}
 
 class SpinLock {
  public:
@@ -61,7 +63,7 @@ class Note {
   void clear() { word_.store(0, std::memory_order_relaxed); }
 
   void signal() {
-    // Release: what the signaller wrote is seen by the thread that returns from sleep().
+    // Release: pairs with the acquires in sleep(), whose thread sees what the signaller wrote.
     if (word_.exchange(1, std::memory_order_release) == 2) futex_wake(&word_);
   }
 

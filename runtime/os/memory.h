@@ -10,7 +10,9 @@
 
 namespace mn {
 
-inline size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+inline size_t round_up(size_t n, size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 constexpr size_t kPageSize = 4096;
 
@@ -21,7 +23,9 @@ inline void* map_memory(size_t size, bool executable = false) {
   return p < 0 && p >= -4095 ? nullptr : reinterpret_cast<void*>(p);
 }
 
-inline void unmap_memory(void* p, size_t size) { raw_syscall(SYS_munmap, sys_arg(p), static_cast<long>(size)); }
+inline void unmap_memory(void* p, size_t size) {
+  raw_syscall(SYS_munmap, sys_arg(p), static_cast<long>(size));
+}
 
 inline long advise_memory(void* p, size_t size, int advice) {
   return raw_syscall(SYS_madvise, sys_arg(p), static_cast<long>(size), advice);

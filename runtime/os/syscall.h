@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Raw system calls. They set no errno, are no cancellation points and touch no libc lock, so that they work in any
-// scheduling path, in a G, on g0 and before libc is up. Result: as the kernel gives it, errors as -errno in [-4095, -1].
+// scheduling path, in a G, on g0 and before libc is up. Result: as the kernel gives it, errors as -errno in [-4095,
+// -1].
 #pragma once
 
 #include <sys/syscall.h>
@@ -34,7 +35,11 @@ inline void write_stderr(const char* data, unsigned long size) {
   raw_syscall(SYS_write, 2, sys_arg(data), static_cast<long>(size));
 }
 
-inline int sys_gettid() { return static_cast<int>(raw_syscall(SYS_gettid)); }
-inline int sys_getpid() { return static_cast<int>(raw_syscall(SYS_getpid)); }
+inline int sys_gettid() {
+  return static_cast<int>(raw_syscall(SYS_gettid));
+}
+inline int sys_getpid() {
+  return static_cast<int>(raw_syscall(SYS_getpid));
+}
 
 }  // namespace mn

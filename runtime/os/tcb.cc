@@ -22,8 +22,8 @@ namespace {
 // tcbhead_t of x86-64 (glibc sysdeps/x86_64/nptl/tls.h); compilers emit the guards' offsets, so they are ABI.
 constexpr size_t kHeadTcb = 0x00, kHeadDtv = 0x08, kHeadSelf = 0x10, kHeadMultipleThreads = 0x18;
 constexpr size_t kHeadStackGuard = 0x28, kHeadPointerGuard = 0x30, kHeadFeature1 = 0x48;
-constexpr size_t kKeyBlock = 32;               // keys per block (PTHREAD_KEY_2NDLEVEL_SIZE)
-constexpr int32_t kRseqFailed = -2;            // RSEQ_CPU_ID_REGISTRATION_FAILED: sched_getcpu asks the kernel
+constexpr size_t kKeyBlock = 32;     // keys per block (PTHREAD_KEY_2NDLEVEL_SIZE)
+constexpr int32_t kRseqFailed = -2;  // RSEQ_CPU_ID_REGISTRATION_FAILED: sched_getcpu asks the kernel
 constexpr size_t kRseqCpuId = 4, kRseqArea = 32;
 constexpr uint32_t kRseqSignature = 0x53053053;
 
@@ -51,7 +51,7 @@ T& at(void* tcb, ptrdiff_t offset) {
 
 // One of libc's debugger descriptors; 0 when it is missing.
 size_t db_offset(const char* name) {
-  auto* d = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, name));
+  const auto* d = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, name));
   return d == nullptr ? 0 : d[2];
 }
 
@@ -118,7 +118,7 @@ void init_lists(void* tcb) {
 const char* tcb_discover() {
   TcbLayout& l = tcb_layout;
   void* tp = thread_pointer();
-  auto* size = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread"));
+  const auto* size = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread"));
   if (size == nullptr) return "libc does not describe struct pthread";
   l.size = *size;
   l.tid = db_offset("_thread_db_pthread_tid");
@@ -129,7 +129,8 @@ const char* tcb_discover() {
     return "libc does not describe the fields of struct pthread";
   if (at<void*>(tp, kHeadTcb) != tp || at<void*>(tp, kHeadSelf) != tp) return "the thread control block is not glibc's";
   if (tcb_tid(tp) != sys_gettid()) return "the thread id is not where libc says";
-  if (at<KeyData*>(tp, static_cast<ptrdiff_t>(l.specific)) != first_keys(tp)) return "thread-specific data are not where expected";
+  if (at<KeyData*>(tp, static_cast<ptrdiff_t>(l.specific)) != first_keys(tp))
+    return "thread-specific data are not where expected";
 
   char* head = nullptr;
   size_t head_size = 0;
@@ -148,8 +149,8 @@ const char* tcb_discover() {
   l.canceltype = changed_byte(real.pthread_setcanceltype, PTHREAD_CANCEL_ASYNCHRONOUS);
   if (l.cancelstate == 0 || l.canceltype == 0) return "the cancellation state is not in struct pthread";
 
-  auto* rseq_offset = static_cast<const ptrdiff_t*>(::dlsym(RTLD_DEFAULT, "__rseq_offset"));
-  auto* rseq_size = static_cast<const unsigned*>(::dlsym(RTLD_DEFAULT, "__rseq_size"));
+  const auto* rseq_offset = static_cast<const ptrdiff_t*>(::dlsym(RTLD_DEFAULT, "__rseq_offset"));
+  const auto* rseq_size = static_cast<const unsigned*>(::dlsym(RTLD_DEFAULT, "__rseq_size"));
   g_have_rseq = rseq_offset != nullptr && rseq_size != nullptr;
   if (g_have_rseq) g_rseq_offset = *rseq_offset;
   g_errno_offset = reinterpret_cast<char*>(&errno) - static_cast<char*>(tp);

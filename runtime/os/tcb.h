@@ -2,13 +2,13 @@
 // libc's thread control block (struct pthread) and static TLS, made by us for threads that libc does not know.
 //
 // Nothing about the layout is hard-coded that libc can be asked for: it exports descriptors for debuggers
-// (_thread_db_*: {bits, count, offset}), the kernel knows where the robust list is, ld.so exports the size of the static
-// TLS and __rseq_offset. What x86-64 code has compiled in (tcb, dtv, self, stack and pointer guard at fixed offsets from
-// %fs) is ABI. tcb_discover() checks what it can and refuses rather than guess.
+// (_thread_db_*: {bits, count, offset}), the kernel knows where the robust list is, ld.so exports the size of the
+// static TLS and __rseq_offset. What x86-64 code has compiled in (tcb, dtv, self, stack and pointer guard at fixed
+// offsets from %fs) is ABI. tcb_discover() checks what it can and refuses rather than guess.
 //
 // A TCB's life: tcb_create() once per memory block (the dtv comes from libc's malloc), tcb_recycle() before each later
-// thread in the same block, tcb_discard() before the memory is given back. libc's own TLS segment survives recycling: it
-// holds malloc's per-thread cache, which glibc offers no way to free.
+// thread in the same block, tcb_discard() before the memory is given back. libc's own TLS segment survives recycling:
+// it holds malloc's per-thread cache, which glibc offers no way to free.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@
 
 namespace mn {
 
-// Thread ids of Gs start here: above PID_MAX_LIMIT (2^22), so that none is ever a kernel thread's, below the 30 bits that
-// futex-based locks keep for the owner.
+// Thread ids of Gs start here: above PID_MAX_LIMIT (2^22), so that none is ever a kernel thread's, below the 30 bits
+// that futex-based locks keep for the owner.
 constexpr int kFakeTidBase = 1 << 22;
 
 struct TcbLayout {
@@ -41,8 +41,8 @@ extern TcbLayout tcb_layout;
 // Fills tcb_layout from the calling thread. Null, or why libmn cannot work here.
 const char* tcb_discover();
 
-// Finds struct pthread's stack fields in the TCB of the calling thread, one that libc itself created on a stack of `size`
-// bytes at `base`.
+// Finds struct pthread's stack fields in the TCB of the calling thread, one that libc itself created on a stack of
+// `size` bytes at `base`.
 void tcb_find_stackblock(const void* base, size_t size);
 
 // Bytes to reserve at the top of a thread's memory for static TLS and TCB, and where in them the TCB is.
@@ -60,12 +60,15 @@ void tcb_retire_self();
 // Whether the calling thread ever stored thread-specific data.
 bool tcb_self_has_specific();
 
-// Stops the kernel from writing the calling kernel thread's CPU number into `tcb`, whose G may leave this kernel thread.
+// Stops the kernel from writing the calling kernel thread's CPU number into `tcb`, whose G may leave this kernel
+// thread.
 void tcb_unregister_rseq(void* tcb);
 
 inline int tcb_tid(const void* tcb) {
   return *reinterpret_cast<const int*>(static_cast<const char*>(tcb) + tcb_layout.tid);
 }
-inline void tcb_set_tid(void* tcb, int tid) { *reinterpret_cast<int*>(static_cast<char*>(tcb) + tcb_layout.tid) = tid; }
+inline void tcb_set_tid(void* tcb, int tid) {
+  *reinterpret_cast<int*>(static_cast<char*>(tcb) + tcb_layout.tid) = tid;
+}
 
 }  // namespace mn

@@ -40,9 +40,9 @@ struct G {
   // Inside libmn when 1 (enter.h). Written by the running G only; signal handlers on the same thread read it.
   uint32_t locks = 1;
   GState state = GState::kFree;
-  bool wired = false;     // runs on an M of its own: parks by sleeping on `note`, is never queued
-  bool system = false;    // g0, sysmon, creator: no program code runs on it
-  Note note;              // wired Gs only
+  bool wired = false;   // runs on an M of its own: parks by sleeping on `note`, is never queued
+  bool system = false;  // g0, sysmon, creator: no program code runs on it
+  Note note;            // wired Gs only
 
   // Signals (thread/signal.cc). The mask is the G's own; the kernel's is changed when the next G's differs.
   uint64_t sigmask = 0;
@@ -71,19 +71,23 @@ struct G {
   char* stack_base = nullptr;  // lowest usable address of the stack, as the program sees it
   size_t stack_size = 0;       // up to the top that the program sees (TLS and TCB included, as with glibc)
   size_t guard_size = 0;
-  uint32_t tid = 0;            // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
+  uint32_t tid = 0;  // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   bool user_stack = false;
-  bool explicit_policy = false;  // as the attribute said; reported, otherwise without effect
-  char name[16] = {};          // inherited from the creator; main's is the kernel's
+  bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
+  char name[16] = {};                     // inherited from the creator; main's is the kernel's
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; malloc'ed
 };
 
 // The running G; null on threads that libmn has not met. A variable of the G itself, as all TLS is.
 extern thread_local constinit G* tls_g __attribute__((tls_model("initial-exec")));
-inline G* this_g() { return tls_g; }
+inline G* this_g() {
+  return tls_g;
+}
 
 // Where tls_g is, from any thread pointer.
 extern ptrdiff_t tls_g_offset;
-inline G*& g_slot_of(void* tp) { return *reinterpret_cast<G**>(static_cast<char*>(tp) + tls_g_offset); }
+inline G*& g_slot_of(void* tp) {
+  return *reinterpret_cast<G**>(static_cast<char*>(tp) + tls_g_offset);
+}
 
 }  // namespace mn

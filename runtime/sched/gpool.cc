@@ -54,7 +54,8 @@ constexpr size_t kLeastStack = 16 * 1024;  // what TLS must leave of a stack
 constinit StackClass g_classes[kMaxClasses];
 constinit std::atomic<int> g_n_classes{0};
 constinit SpinLock g_classes_lock;
-// The one class of which Ps keep slots of their own: the first that the program asks for, hence nearly always its default.
+// The one class of which Ps keep slots of their own: the first that the program asks for, hence nearly always its
+// default.
 constinit StackClass* g_local_class = nullptr;
 constinit bool g_guard_install = false;
 constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
@@ -88,7 +89,9 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
     // Out of classes: the smallest that is large enough serves.
     StackClass* best = nullptr;
     for (StackClass& c : g_classes)
-      if (c.stack_size >= stack_size && c.guard_size >= guard_size && (!best || c.stack_size < best->stack_size)) best = &c;
+      if (c.stack_size >= stack_size && c.guard_size >= guard_size &&
+          (best == nullptr || c.stack_size < best->stack_size))
+        best = &c;
     return best;
   }
   StackClass* c = &g_classes[now];
@@ -96,7 +99,8 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
   c->guard_size = guard_size;
   // As with glibc, TLS and TCB lie within the size that was asked for, unless little would be left of it.
   size_t ours = tcb_reserve() + sizeof(G) + kColours * kColourStep + 128;
-  c->stride = guard_size + round_up(stack_size, kPageSize) + (stack_size < ours + kLeastStack ? round_up(ours, kPageSize) : 0);
+  c->stride =
+      guard_size + round_up(stack_size, kPageSize) + (stack_size < ours + kLeastStack ? round_up(ours, kPageSize) : 0);
   g_n_classes.store(now + 1, std::memory_order_release);  // Release: see above.
   return c;
 }
@@ -136,8 +140,7 @@ bool new_arena_locked(StackClass* c) {
   c->cursor = arena->base;
   c->arena_end = arena->end;
   Arena* head = g_arenas.load(std::memory_order_relaxed);
-  do
-    arena->next = head;
+  do arena->next = head;
   while (!g_arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
   return true;
 }
@@ -255,14 +258,18 @@ void gpool_put(G* g) {
   put_shared(c, g);
 }
 
-G* gpool_get_system() { return gpool_get(kSystemStack, kPageSize, nullptr); }
+G* gpool_get_system() {
+  return gpool_get(kSystemStack, kPageSize, nullptr);
+}
 
 size_t gpool_stack_bytes(const G* g) {
   if (g->user_stack) return g->stack_size;
   return static_cast<size_t>(reinterpret_cast<const char*>(g) - g->stack_base);
 }
 
-bool gpool_has_surplus() { return g_scavenge.load(std::memory_order_relaxed); }
+bool gpool_has_surplus() {
+  return g_scavenge.load(std::memory_order_relaxed);
+}
 
 bool gpool_wants_scavenge() {
   return gpool_has_surplus() && now_ns() - g_last_scavenge.load(std::memory_order_relaxed) > kScavengePeriod;
@@ -307,7 +314,8 @@ void gpool_scavenge() {
 }
 
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg) {
-  for (Arena* a = g_arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {  // Acquire: pairs with new_arena.
+  // Acquire: pairs with new_arena.
+  for (Arena* a = g_arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
     StackClass* c = a->cls;
     char* end = c->arena_end == a->end ? c->cursor : a->end;
     for (char* slot = a->base; slot < end; slot += c->stride) {

@@ -24,8 +24,8 @@ struct P;
 // Must precede all else: page size and TLS size are known.
 void gpool_init(bool allow_guard_install);
 
-// A G with stack, guard, TLS and TCB as asked, fresh or recycled, not yet runnable. Null: no memory. Outside libmn (it may
-// call the program's malloc). `user_stack`: the program's own memory; then only TLS and TCB are ours.
+// A G with stack, guard, TLS and TCB as asked, fresh or recycled, not yet runnable. Null: no memory. Outside libmn (it
+// may call the program's malloc). `user_stack`: the program's own memory; then only TLS and TCB are ours.
 G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack);
 
 // The G has ended and nobody will look at it again. Inside libmn.
@@ -38,8 +38,8 @@ G* gpool_get_system();
 size_t gpool_stack_bytes(const G* g);
 
 // Returns the memory of slots that stayed free since the last call to the system, but for a few per class. Takes
-// malloc's locks: called from the creator thread. gpool_wants_scavenge(): there may be such, and the last time was a second
-// ago; gpool_has_surplus(): there may be such.
+// malloc's locks: called from the creator thread. gpool_wants_scavenge(): there may be such, and the last time was a
+// second ago; gpool_has_surplus(): there may be such.
 bool gpool_has_surplus();
 bool gpool_wants_scavenge();
 void gpool_scavenge();

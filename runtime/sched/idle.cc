@@ -10,11 +10,11 @@
 //   3. idle P and n_spinning == 0 ? wake an M   3. look at all queues once more
 //
 // Whichever fence comes second sees what the other did. As long as one M spins, submitters need not wake anybody: the
-// spinning M will find the G, and on finding work the last spinner wakes one more M, so that parallelism grows while there
-// is work for it. At most half as many Ms spin as Ps are busy.
+// spinning M will find the G, and on finding work the last spinner wakes one more M, so that parallelism grows while
+// there is work for it. At most half as many Ms spin as Ps are busy.
 //
-// An idle M sleeps on its note, off all lists but idle_ms. One of them, the timekeeper, sleeps only until the next timer
-// of any P.
+// An idle M sleeps on its note, off all lists but idle_ms. One of them, the timekeeper, sleeps only until the next
+// timer of any P.
 #include "runtime/sched/sched.h"
 
 namespace mn {
@@ -28,7 +28,7 @@ constexpr int kRunnextPatience = 48;  // pauses that a runnext must have stood t
 void stop_spinning(M* m) {
   if (!m->spinning) return;
   m->spinning = false;
-  // Seq_cst: the StoreLoad fence of the protocol above.
+  // Seq_cst: the StoreLoad fence of the protocol above; pairs with the submitter's.
   sched.n_spinning.fetch_sub(1, std::memory_order_seq_cst);
 }
 
@@ -140,7 +140,7 @@ void global_put(G* g) {
   sched.lock.lock();
   global_put_locked(g);
   sched.lock.unlock();
-  // Seq_cst: the submitter's fence of the protocol above.
+  // Seq_cst: the submitter's fence of the protocol above; pairs with stop_spinning's.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
 }
@@ -203,7 +203,8 @@ void wake_p() {
   }
   if (p != nullptr) put_idle_p_locked(p);
   sched.lock.unlock();
-  sched.n_spinning.fetch_sub(1, std::memory_order_seq_cst);  // Seq_cst: as in stop_spinning.
+  // Seq_cst: as in stop_spinning.
+  sched.n_spinning.fetch_sub(1, std::memory_order_seq_cst);
   if (p != nullptr) request_m();  // it will look for work by itself
 }
 
@@ -280,7 +281,8 @@ G* find_runnable(M* m) {
     put_idle_p_locked(p);
     sched.lock.unlock();
     stop_spinning(m);
-    // Seq_cst: the fence of the M that stops looking (an M that did not spin gives up its P all the same).
+    // Seq_cst: the fence of the M that stops looking (an M that did not spin gives up its P all the same); pairs with
+    // the submitter's.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!any_work() && !sleep_idle(m)) continue;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where Ms come from. libc's real pthread_create makes them, so that libc knows them: its set*id broadcast reaches every
-// kernel thread, and its single-thread shortcuts are off. But creating one takes libc's and malloc's locks, which a
-// scheduling path must not wait for; so a thread of its own, the creator, makes them ahead of need.
+// Where Ms come from. libc's real pthread_create makes them, so that libc knows them: its set*id broadcast reaches
+// every kernel thread, and its single-thread shortcuts are off. But creating one takes libc's and malloc's locks, which
+// a scheduling path must not wait for; so a thread of its own, the creator, makes them ahead of need.
 #include <pthread.h>
 #include <signal.h>
 
@@ -137,7 +137,9 @@ void* creator_main(void*) {
 
 }  // namespace
 
-void request_m() { g_creator_note.signal(); }
+void request_m() {
+  g_creator_note.signal();
+}
 
 void wire_self() {
   G* g = this_g();

@@ -2,8 +2,8 @@
 // The run queue of a P: a ring with one producer (the P's M) and many consumers, and `runnext`, the G that was made
 // ready last. As in Go's runtime/proc.go.
 //
-//  ring[head, tail)  runnable Gs, oldest at head. Only the owner stores to `tail` and to slots; owner and thieves advance
-//                    `head` by compare-exchange, which is what gives a slot's G to exactly one of them.
+//  ring[head, tail)  runnable Gs, oldest at head. Only the owner stores to `tail` and to slots; owner and thieves
+//                    advance `head` by compare-exchange, which is what gives a slot's G to exactly one of them.
 //  runnext           set by the owner (exchange), taken by the owner or, when the owner looks busy, by a thief
 //                    (compare-exchange). It makes a ping-pong pair run without a walk through the ring.
 //
@@ -14,8 +14,8 @@
 // alone(): with one P there are no thieves, and whoever holds the P has the queue to itself (the P's hand-over orders
 // them): the owner's operations are then plain loads and stores.
 //
-// The exchange on runnext and the seq_cst fence after a push to the ring (sched.cc, ready) are the StoreLoad barrier that the
-// submit / stop-spinning protocol needs (idle.cc).
+// The exchange on runnext and the seq_cst fence after a push to the ring (sched.cc, ready) are the StoreLoad barrier
+// that the submit / stop-spinning protocol needs (idle.cc).
 #pragma once
 
 #include <atomic>
@@ -92,7 +92,8 @@ class RunQueue {
     return head_.compare_exchange_strong(h, h + n, std::memory_order_release) ? n : 0;  // Release: as in pop.
   }
 
-  // Thief, for its own (empty) queue: takes the older half of `victim`'s ring, rounded up. Returns one G to run at once.
+  // Thief, for its own (empty) queue: takes the older half of `victim`'s ring, rounded up. Returns one G to run at
+  // once.
   T* steal_from(RunQueue& victim) {
     uint32_t t = tail_.load(std::memory_order_relaxed);
     uint32_t n = victim.grab(ring_, t);
@@ -111,17 +112,15 @@ class RunQueue {
     for (;;) {
       // Acquire, all: a consistent picture is one in which tail did not move while runnext was read (a G kicked from
       // runnext to the ring must not be missed).
-      uint32_t h = head_.load(std::memory_order_acquire);
-      uint32_t t = tail_.load(std::memory_order_acquire);
-      T* next = runnext_.load(std::memory_order_acquire);
+      uint32_t h = head_.load(std::memory_order_acquire);  // pairs with consumers' advances
+      uint32_t t = tail_.load(std::memory_order_acquire);  // pairs with push
+      T* next = runnext_.load(std::memory_order_acquire);  // pairs with push_next
       if (t == tail_.load(std::memory_order_acquire)) return h == t && next == nullptr;
     }
   }
   T* peek_next() const { return runnext_.load(std::memory_order_relaxed); }
   bool has_next() const { return runnext_.load(std::memory_order_relaxed) != nullptr; }
-  bool ring_empty() const {
-    return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_relaxed);
-  }
+  bool ring_empty() const { return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_relaxed); }
   uint32_t size() const {
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed) + (has_next() ? 1 : 0);
   }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler: G, M and P as in the Go runtime. This page says who may touch what; sched.cc switches, idle.cc starts and
-// stops Ms, sysmon.cc takes Ps back from Ms that sleep in the kernel.
+// The scheduler: G, M and P as in the Go runtime. This page says who may touch what; sched.cc switches, idle.cc starts
+// and stops Ms, sysmon.cc takes Ps back from Ms that sleep in the kernel.
 //
 // G  an application thread (g.h).
 // M  a kernel thread. It runs Gs while it holds a P; between them it may run its g0, whose loop looks for work.
 // P  a scheduling context: run queue, timers, caches. There are exactly MN_PROCS of them.
 //
-// Inside and outside. A thread is *inside* libmn between enter() and leave(). Inside, it takes no signal handler (they are
-// deferred), it cannot lose its P, and it may hold SpinLocks. Every switch happens inside, and both Gs of a switch are
-// inside, so that the state is the same before and after. Program code runs outside. enter() does not nest.
+// Inside and outside. A thread is *inside* libmn between enter() and leave(). Inside, it takes no signal handler (they
+// are deferred), it cannot lose its P, and it may hold SpinLocks. Every switch happens inside, and both Gs of a switch
+// are inside, so that the state is the same before and after. Program code runs outside. enter() does not nest.
 //
 //   enter():  g->locks = 1            handlers are deferred from here on; the G can no longer change its M
 //             m = g->m;  m->inside = 1
@@ -18,10 +18,10 @@
 //   sysmon:   m->attention = kClaim;  membarrier (a full fence on every CPU that runs one of our threads)
 //             m->inside == 0 and compare-exchange kClaim -> kLostP  ?  the P is sysmon's  :  withdraw
 //
-// Either the M's store of `inside` is seen by sysmon, which withdraws, or the M's load of `attention` sees the claim and
-// the two settle it by compare-exchange. The fast path has no fence; where membarrier(2) is missing, enter() has one.
-// An M whose P was taken runs on, in program code, until its next enter(): then it takes an idle P or queues its G and
-// sleeps. Hence blocking in any system call, interposed or not, needs no co-operation.
+// Either the M's store of `inside` is seen by sysmon, which withdraws, or the M's load of `attention` sees the claim
+// and the two settle it by compare-exchange. The fast path has no fence; where membarrier(2) is missing, enter() has
+// one. An M whose P was taken runs on, in program code, until its next enter(): then it takes an idle P or queues its G
+// and sleeps. Hence blocking in any system call, interposed or not, needs no co-operation.
 //
 // Publication. park() never publishes the parking G itself: it leaves a commit function and its argument in the M, and
 // whoever runs next on that M calls it, on another stack. Until then the bucket lock that guards the sleep stays held.
@@ -49,12 +49,12 @@ struct P {
   int id = 0;
   // Who holds it; null when idle. Written by the M that acquires or releases it, and by sysmon when it takes it.
   std::atomic<M*> m{nullptr};
-  P* next_idle = nullptr;             // Sched::lock
-  std::atomic<uint32_t> tick{0};      // switches so far; sysmon reads it to see whether the P moves
-  uint32_t next_streak = 0;           // consecutive picks of runnext
+  P* next_idle = nullptr;         // Sched::lock
+  std::atomic<uint32_t> tick{0};  // switches so far; sysmon reads it to see whether the P moves
+  uint32_t next_streak = 0;       // consecutive picks of runnext
   RunQueue<G, 256> runq;
   TimerHeap timers;
-  Stack<G, &G::next> free_gs;         // slots of the default class, kept by thread creation
+  Stack<G, &G::next> free_gs;  // slots of the default class, kept by thread creation
   // Threads created and ended here, for finding the last one; written by the P's M, summed by anybody.
   std::atomic<uint64_t> gs_created{0}, gs_ended{0};
   uint64_t switches = 0, steals = 0;
@@ -65,19 +65,19 @@ enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2 };
 struct M {
   G g0;
   G* cur = nullptr;
-  P* p = nullptr;                     // written by this M only, and by whoever starts it while it sleeps
-  std::atomic<uint32_t> inside{1};    // see above: plain store by this M, read by sysmon
+  P* p = nullptr;                   // written by this M only, and by whoever starts it while it sleeps
+  std::atomic<uint32_t> inside{1};  // see above: plain store by this M, read by sysmon
   std::atomic<uint32_t> attention{kNone};
   Commit commit = nullptr;
   void* commit_arg = nullptr;
   G* prev = nullptr;
-  uint64_t kmask = 0;                 // the kernel's signal mask of this thread
+  uint64_t kmask = 0;  // the kernel's signal mask of this thread
   bool spinning = false;
-  bool wired = false;                 // belongs to one G, has no P
-  Note note;                          // where it sleeps when it has no P or nothing to do
-  P* given = nullptr;                 // P handed over with the wake-up; Sched::lock or the sleeping M
-  M* next_idle = nullptr;             // Sched::lock
-  M* all_next = nullptr;              // Sched::lock
+  bool wired = false;      // belongs to one G, has no P
+  Note note;               // where it sleeps when it has no P or nothing to do
+  P* given = nullptr;      // P handed over with the wake-up; Sched::lock or the sleeping M
+  M* next_idle = nullptr;  // Sched::lock
+  M* all_next = nullptr;   // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
   int id = 0;
@@ -89,23 +89,23 @@ struct M {
 
 struct Sched {
   SpinLock lock;
-  Fifo<G, &G::next> global;                // Sched::lock
-  std::atomic<uint32_t> global_size{0};    // its size, readable without
+  Fifo<G, &G::next> global;              // Sched::lock
+  std::atomic<uint32_t> global_size{0};  // its size, readable without
   P* ps[kMaxProcs] = {};
   int nprocs = 0;
-  P* idle_ps = nullptr;                    // Sched::lock
+  P* idle_ps = nullptr;  // Sched::lock
   std::atomic<int> n_idle_ps{0};
-  M* idle_ms = nullptr;                    // Sched::lock
-  int n_idle_ms = 0;                       // Sched::lock
-  M* all_ms = nullptr;                     // Sched::lock
-  int n_ms = 0;                            // Sched::lock; made or being made
+  M* idle_ms = nullptr;  // Sched::lock
+  int n_idle_ms = 0;     // Sched::lock
+  M* all_ms = nullptr;   // Sched::lock
+  int n_ms = 0;          // Sched::lock; made or being made
   std::atomic<int> n_spinning{0};
   M* timekeeper = nullptr;                 // Sched::lock: the idle M that sleeps until the next timer
   std::atomic<bool> sysmon_asleep{false};  // sysmon sleeps until a P leaves the idle list
   Note sysmon_note;
   std::atomic<bool> started{false};
-  bool fence_on_enter = false;             // no membarrier(2)
-  bool helpers_lost = false;               // forked: creator and sysmon did not come along
+  bool fence_on_enter = false;  // no membarrier(2)
+  bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
 };
 
@@ -126,6 +126,7 @@ MN_INLINE M* enter() {
   __asm__ volatile("" ::: "memory");
   M* m = g->m.load(std::memory_order_relaxed);
   m->inside.store(1, std::memory_order_relaxed);
+  // Seq_cst: pairs with the fence in sysmon's claim().
   if (MN_UNLIKELY(sched.fence_on_enter)) std::atomic_thread_fence(std::memory_order_seq_cst);
   __asm__ volatile("" ::: "memory");  // sysmon's membarrier makes this a StoreLoad fence
   if (MN_UNLIKELY(m->attention.load(std::memory_order_relaxed) != kNone)) return enter_slow(g, m);
@@ -164,11 +165,11 @@ extern SignalHook deliver_signals;
 void set_kernel_mask(M* m, uint64_t mask);
 
 // --- idle.cc
-void wake_p();                 // an M for an idle P, if nobody is looking for work already
-G* find_runnable(M* m);        // on g0; sleeps until there is work
-void global_put(G* g);         // and wakes a P for it
+void wake_p();           // an M for an idle P, if nobody is looking for work already
+G* find_runnable(M* m);  // on g0; sleeps until there is work
+void global_put(G* g);   // and wakes a P for it
 void global_put_locked(G* g);
-G* global_get(M* m);           // a fair share to the P's queue, one to run
+G* global_get(M* m);  // a fair share to the P's queue, one to run
 void put_idle_p_locked(P* p);
 P* get_idle_p_locked();
 void acquire_p(M* m, P* p);
@@ -180,7 +181,7 @@ bool run_timers(int64_t now);  // of all Ps
 // threads. 0 or errno.
 int sched_start(G* self);
 int sched_start_helpers(G* self);
-void request_m();              // ask the creator thread for one more M
+void request_m();  // ask the creator thread for one more M
 void g0_loop(M* m);
 void m_init(M* m);
 // In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // sysmon: a kernel thread without a P that takes Ps away from Ms asleep in the kernel, for whatever reason.
 //
-// It looks at every busy P each period. A P whose tick moved since the last look is alive. One that stood still while its
-// M used CPU time is computing. One that stood still while its M used none is asleep or was preempted by the kernel; the
-// state in /proc tells which (S or D: asleep). Only then is the P retaken, by the claim protocol of sched.h, and handed to
-// an M that runs its Gs, or put on the idle list.
+// It looks at every busy P each period. A P whose tick moved since the last look is alive. One that stood still while
+// its M used CPU time is computing. One that stood still while its M used none is asleep or was preempted by the
+// kernel; the state in /proc tells which (S or D: asleep). Only then is the P retaken, by the claim protocol of
+// sched.h, and handed to an M that runs its Gs, or put on the idle list.
 //
 // The period starts at 20 us and doubles to 10 ms while there is nothing to retake. When all Ps are idle sysmon sleeps
 // until one leaves the idle list, so that an idle program has no wake-ups.
@@ -57,14 +57,16 @@ bool asleep_in_kernel(int ktid) {
 // True: the P is ours, its M will notice.
 bool claim(P* p, M* m) {
   uint32_t none = kNone;
-  if (!m->attention.compare_exchange_strong(none, kClaim, std::memory_order_seq_cst)) return false;  // pairs with enter()
+  // Seq_cst: pairs with enter().
+  if (!m->attention.compare_exchange_strong(none, kClaim, std::memory_order_seq_cst)) return false;
   raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter()'s, where it has one
   uint32_t claimed = kClaim;
   // Acquire: pairs with the release in leave(): what was done inside is visible.
   bool outside = m->inside.load(std::memory_order_acquire) == 0 && m->p == p;
   // Acq_rel: pairs with enter_slow's; exactly one of the two wins.
-  if (m->attention.compare_exchange_strong(claimed, outside ? kLostP : kNone, std::memory_order_acq_rel)) return outside;
+  if (m->attention.compare_exchange_strong(claimed, outside ? kLostP : kNone, std::memory_order_acq_rel))
+    return outside;
   return false;
 }
 
@@ -90,7 +92,9 @@ bool look_at(P* p, int64_t now) {
   return true;
 }
 
-bool all_idle() { return sched.n_idle_ps.load(std::memory_order_relaxed) == sched.nprocs; }
+bool all_idle() {
+  return sched.n_idle_ps.load(std::memory_order_relaxed) == sched.nprocs;
+}
 
 void sleep_until_busy() {
   sched.sysmon_note.clear();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Timers: one pairing heap per P (Fredman, Sedgewick, Sleator, Tarjan 1986), intrusive, so that a sleeping G's timer lies
-// on its own stack and arming one allocates nothing and costs O(1).
+// Timers: one pairing heap per P (Fredman, Sedgewick, Sleator, Tarjan 1986), intrusive, so that a sleeping G's timer
+// lies on its own stack and arming one allocates nothing and costs O(1).
 //
-// A timer is armed by the running G on its P's heap, and cancelled by the same G once it is awake, under the heap's lock.
-// It fires with the heap's lock held: when cancel() returns, the timer is not in use any more, whichever came first. So
-// the order of locks is heap, then wait-queue bucket, then scheduler.
+// A timer is armed by the running G on its P's heap, and cancelled by the same G once it is awake, under the heap's
+// lock. It fires with the heap's lock held: when cancel() returns, the timer is not in use any more, whichever came
+// first. So the order of locks is heap, then wait-queue bucket, then scheduler.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Barriers in glibc's struct pthread_barrier. The arrivals of a round are counted under the bucket's lock, and the last one
-// wakes the others, which do not touch the barrier again.
+// Barriers in glibc's struct pthread_barrier. The arrivals of a round are counted under the bucket's lock, and the last
+// one wakes the others, which do not touch the barrier again.
 #pragma once
 
 #include <pthread.h>

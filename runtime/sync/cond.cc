@@ -9,7 +9,9 @@
 namespace mn {
 namespace {
 
-uint32_t* waiters(pthread_cond_t* c) { return reinterpret_cast<uint32_t*>(c); }
+uint32_t* waiters(pthread_cond_t* c) {
+  return reinterpret_cast<uint32_t*>(c);
+}
 
 // With the bucket locked, which makes a plain read and write enough; relaxed for those who look without the lock.
 void add(uint32_t* count, int n) {

@@ -16,9 +16,13 @@ int self_tid() {
   G* g = this_g();
   return static_cast<int>(MN_LIKELY(g != nullptr) ? g->tid : adopt_thread()->tid);
 }
-int type_of(const pthread_mutex_t* m) { return m->__data.__kind & 3; }
+int type_of(const pthread_mutex_t* m) {
+  return m->__data.__kind & 3;
+}
 
-std::atomic_ref<int> word(pthread_mutex_t* m) { return std::atomic_ref<int>(m->__data.__lock); }
+std::atomic_ref<int> word(pthread_mutex_t* m) {
+  return std::atomic_ref<int>(m->__data.__lock);
+}
 
 bool try_take(pthread_mutex_t* m) {
   int free = 0;
@@ -50,8 +54,7 @@ MN_NOINLINE int take_slow(pthread_mutex_t* m, const Deadline& deadline) {
     // Acquire: pairs with release(). 2, because we cannot know whether others wait too.
     if (word(m).exchange(2, std::memory_order_acquire) == 0) return 0;
     enter();
-    int error = wait_if(&m->__data.__lock, options,
-                        [&] { return word(m).load(std::memory_order_relaxed) == 2; });
+    int error = wait_if(&m->__data.__lock, options, [&] { return word(m).load(std::memory_order_relaxed) == 2; });
     leave();
     if (error == ETIMEDOUT && deadline.passed()) return ETIMEDOUT;
   }
@@ -106,7 +109,9 @@ int mutex_timedlock(pthread_mutex_t* m, clockid_t clock, const timespec* abstime
   return 0;
 }
 
-void mutex_wake_one(pthread_mutex_t* m) { wake(&m->__data.__lock, 1); }
+void mutex_wake_one(pthread_mutex_t* m) {
+  wake(&m->__data.__lock, 1);
+}
 
 int mutex_unlock(pthread_mutex_t* m) {
   int type = type_of(m);

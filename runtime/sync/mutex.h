@@ -9,8 +9,8 @@
 //   __nusers  holders; glibc's pthread_mutex_destroy reads it
 //   __kind    type in the low two bits; the bits of kMutexLibcKinds make it libc's business
 //
-// Unlocking gives the mutex to nobody: a thread that comes along may take it before the woken one runs (as in glibc; Mesa
-// semantics cost one switch less per hand-over).
+// Unlocking gives the mutex to nobody: a thread that comes along may take it before the woken one runs (as in glibc;
+// Mesa semantics cost one switch less per hand-over).
 #pragma once
 
 #include <pthread.h>
@@ -21,10 +21,14 @@ namespace mn {
 
 constexpr int kMutexLibcKinds = 0x10 | 0x20 | 0x40 | 0x80;  // robust, priority inheritance, priority protection, shared
 
-inline bool mutex_is_libcs(const pthread_mutex_t* m) { return (m->__data.__kind & kMutexLibcKinds) != 0; }
+inline bool mutex_is_libcs(const pthread_mutex_t* m) {
+  return (m->__data.__kind & kMutexLibcKinds) != 0;
+}
 
 // Robust and priority-inheriting or -protecting ones.
-inline bool mutex_needs_kernel_thread(const pthread_mutex_t* m) { return (m->__data.__kind & (0x10 | 0x20 | 0x40)) != 0; }
+inline bool mutex_needs_kernel_thread(const pthread_mutex_t* m) {
+  return (m->__data.__kind & (0x10 | 0x20 | 0x40)) != 0;
+}
 
 // All return errno values exactly as glibc does.
 int mutex_lock(pthread_mutex_t* m);
@@ -33,8 +37,9 @@ int mutex_timedlock(pthread_mutex_t* m, clockid_t clock, const timespec* abstime
 int mutex_unlock(pthread_mutex_t* m);
 int mutex_destroy(pthread_mutex_t* m);
 
-// For condition variables. Gives the caller's mutex up inside libmn, whatever its depth is; *wake_one: somebody waits for
-// it, wake one on its address later. The robust kind's EOWNERDEAD comes from mutex_reacquire. 0, or EPERM when the caller does not hold an error-checking or recursive one.
+// For condition variables. Gives the caller's mutex up inside libmn, whatever its depth is; *wake_one: somebody waits
+// for it, wake one on its address later. The robust kind's EOWNERDEAD comes from mutex_reacquire. 0, or EPERM when the
+// caller does not hold an error-checking or recursive one.
 int mutex_release_for_wait(pthread_mutex_t* m, unsigned* depth, bool* wake_one);
 int mutex_reacquire(pthread_mutex_t* m, unsigned depth);
 void mutex_wake_one(pthread_mutex_t* m);

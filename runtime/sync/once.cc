@@ -11,7 +11,9 @@ constexpr int kRunning = 1, kDone = 2, kGeneration = 4;
 
 constinit std::atomic<int> g_generation{kGeneration};
 
-std::atomic_ref<int> word(pthread_once_t* control) { return std::atomic_ref<int>(*control); }
+std::atomic_ref<int> word(pthread_once_t* control) {
+  return std::atomic_ref<int>(*control);
+}
 
 void finish(pthread_once_t* control, int value) {
   // Release: pairs with the acquire loads in once().
@@ -43,6 +45,8 @@ void once(pthread_once_t* control, void (*init)()) {
   }
 }
 
-void once_reset_after_fork() { g_generation.fetch_add(kGeneration, std::memory_order_relaxed); }
+void once_reset_after_fork() {
+  g_generation.fetch_add(kGeneration, std::memory_order_relaxed);
+}
 
 }  // namespace mn

@@ -10,11 +10,21 @@ namespace {
 
 constexpr uint32_t kWriter = 1u << 31, kWaiters = 1u << 30, kReaders = kWaiters - 1;
 
-uint32_t* words(pthread_rwlock_t* l) { return reinterpret_cast<uint32_t*>(l); }
-std::atomic_ref<uint32_t> state(pthread_rwlock_t* l) { return std::atomic_ref<uint32_t>(words(l)[0]); }
-const void* reader_key(pthread_rwlock_t* l) { return &words(l)[0]; }
-const void* writer_key(pthread_rwlock_t* l) { return &words(l)[1]; }
-uint32_t& queued_writers(pthread_rwlock_t* l) { return words(l)[1]; }
+uint32_t* words(pthread_rwlock_t* l) {
+  return reinterpret_cast<uint32_t*>(l);
+}
+std::atomic_ref<uint32_t> state(pthread_rwlock_t* l) {
+  return std::atomic_ref<uint32_t>(words(l)[0]);
+}
+const void* reader_key(pthread_rwlock_t* l) {
+  return &words(l)[0];
+}
+const void* writer_key(pthread_rwlock_t* l) {
+  return &words(l)[1];
+}
+uint32_t& queued_writers(pthread_rwlock_t* l) {
+  return words(l)[1];
+}
 
 bool prefers_writers(const pthread_rwlock_t* l) {
   return l->__data.__flags == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP;
@@ -38,8 +48,9 @@ uint32_t queue_length(Bucket* b, const void* key) {
   return n;
 }
 
-// With the bucket locked: takes `held` (kWriter, 1 or 0) off the state and lets in who may enter then, oldest first. One
-// compare-exchange does both: between the two a thread on the fast path could take a lock that has just been given away.
+// With the bucket locked: takes `held` (kWriter, 1 or 0) off the state and lets in who may enter then, oldest first.
+// One compare-exchange does both: between the two a thread on the fast path could take a lock that has just been given
+// away.
 void release(pthread_rwlock_t* l, Bucket* b, uint32_t held, Fifo<G, &G::next>* woken) {
   uint32_t readers = queue_length(b, reader_key(l)), writers = queued_writers(l);
   uint32_t s = state(l).load(std::memory_order_relaxed);
@@ -50,7 +61,8 @@ void release(pthread_rwlock_t* l, Bucket* b, uint32_t held, Fifo<G, &G::next>* w
     if (let_readers) next += readers;
     if (let_writer) next |= kWriter;
     if ((let_readers ? 0 : readers) + writers - (let_writer ? 1 : 0) == 0) next &= ~kWaiters;
-    // Acq_rel: releases to later holders; acquires what other readers did before the hand-over.
+    // Acq_rel: releases to later holders (pairs with their acquires); acquires what other readers did before the
+    // hand-over (pairs with their releases).
     if (!state(l).compare_exchange_weak(s, next, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
     if (let_readers)
       while (G* g = take_waiter(b, reader_key(l))) woken->push_back(g);

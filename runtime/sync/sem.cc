@@ -11,11 +11,19 @@ namespace {
 constexpr uint64_t kOneWaiter = uint64_t{1} << 32;
 constexpr uint32_t kValueMax = 0x7fffffff;  // SEM_VALUE_MAX
 
-std::atomic_ref<uint64_t> word(sem_t* s) { return std::atomic_ref<uint64_t>(reinterpret_cast<SemLayout*>(s)->word); }
-uint32_t value_of(uint64_t w) { return static_cast<uint32_t>(w); }
-uint32_t waiters_of(uint64_t w) { return static_cast<uint32_t>(w >> 32); }
+std::atomic_ref<uint64_t> word(sem_t* s) {
+  return std::atomic_ref<uint64_t>(reinterpret_cast<SemLayout*>(s)->word);
+}
+uint32_t value_of(uint64_t w) {
+  return static_cast<uint32_t>(w);
+}
+uint32_t waiters_of(uint64_t w) {
+  return static_cast<uint32_t>(w >> 32);
+}
 // The upper half, for the wait queue's bookkeeping (little-endian).
-uint32_t* waiter_count(sem_t* s) { return reinterpret_cast<uint32_t*>(s) + 1; }
+uint32_t* waiter_count(sem_t* s) {
+  return reinterpret_cast<uint32_t*>(s) + 1;
+}
 
 }  // namespace
 

@@ -2,8 +2,8 @@
 // Unnamed semaphores in glibc's struct new_sem: one 64-bit word, value below, number of waiters above, so that both are
 // seen at once; then the word that says whether it is process-shared (libc's).
 //
-// A post that finds waiters hands its unit to the oldest of them and leaves the value alone: a woken thread owns its unit
-// and does not touch the semaphore again, so that it may be destroyed.
+// A post that finds waiters hands its unit to the oldest of them and leaves the value alone: a woken thread owns its
+// unit and does not touch the semaphore again, so that it may be destroyed.
 #pragma once
 
 #include <semaphore.h>
@@ -18,7 +18,9 @@ struct SemLayout {  // glibc nptl/semaphoreP.h, internaltypes.h: struct new_sem 
 };
 static_assert(sizeof(SemLayout) <= sizeof(sem_t));
 
-inline bool sem_is_libcs(const sem_t* s) { return reinterpret_cast<const SemLayout*>(s)->pshared != 0; }
+inline bool sem_is_libcs(const sem_t* s) {
+  return reinterpret_cast<const SemLayout*>(s)->pshared != 0;
+}
 
 // errno values: 0, EAGAIN (try), ETIMEDOUT, EINTR, EOVERFLOW.
 int sem_try(sem_t* s);

@@ -24,7 +24,9 @@ void append(Bucket* b, Waiter* w) {
 }
 
 // Relaxed: the bucket's lock orders it; primitives look at their counter without the lock as a hint.
-void drop(uint32_t* counter) { std::atomic_ref<uint32_t>(*counter).fetch_sub(1, std::memory_order_relaxed); }
+void drop(uint32_t* counter) {
+  std::atomic_ref<uint32_t>(*counter).fetch_sub(1, std::memory_order_relaxed);
+}
 
 // Takes w off its queue and gives it a final state.
 void finish_wait(Bucket* b, Waiter* w, WaitState state) {
@@ -49,8 +51,8 @@ void fire(Timer* timer) {
 }
 
 bool must_look_up(G* g) {
-  // Seq_cst loads: the waker's store precedes its look at wait_key, ours the other way round; the exchange of the bucket's
-  // lock in between is the StoreLoad fence.
+  // Seq_cst loads: the waker's store precedes its look at wait_key, ours the other way round; the exchange of the
+  // bucket's lock in between is the StoreLoad fence. They pair with note_signal and thread_cancel (signal.cc).
   return g->cancel_poke.load(std::memory_order_seq_cst) ||
          (g->sigpend.load(std::memory_order_seq_cst) & ~g->sigmask) != 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one mechanism that parks a thread: queues of waiters, found by the address they wait on, as futex(2) does it.
 //
-// An address hashes to one of 2^16 buckets. A bucket holds a list of queues, one per address; a queue is the chain of its
-// waiters in order of arrival, and the oldest waiter is its head. All of it lies on the waiters' stacks.
+// An address hashes to one of 2^16 buckets. A bucket holds a list of queues, one per address; a queue is the chain of
+// its waiters in order of arrival, and the oldest waiter is its head. All of it lies on the waiters' stacks.
 //
 // States of a Waiter, written under its bucket's lock only:
 //   kFresh   not queued yet             -> kQueued (enqueue), kTimedOut (its timer was faster)
@@ -33,10 +33,10 @@ struct Waiter {
   uint32_t* counter = nullptr;  // decremented when it leaves the queue unwoken; guarded by the bucket's lock
   uint32_t bits = ~0u;          // what it waits for, to the primitive's taste
   WaitState state = WaitState::kFresh;
-  Waiter* next = nullptr;       // in its queue
+  Waiter* next = nullptr;  // in its queue
   Waiter* prev = nullptr;
-  Waiter* tail = nullptr;       // of its queue, while it is the head
-  Waiter* next_queue = nullptr; // in its bucket, while it is the head
+  Waiter* tail = nullptr;        // of its queue, while it is the head
+  Waiter* next_queue = nullptr;  // in its bucket, while it is the head
   Timer timer;
 };
 
@@ -59,7 +59,8 @@ struct WaitOptions {
 };
 
 // before(arg) runs under the bucket's lock just before the thread is queued; false: do not wait (EAGAIN). It may set
-// `after`, which runs once the lock is released, on the next thread's stack: `after_arg` must not point into the waiter's.
+// `after`, which runs once the lock is released, on the next thread's stack: `after_arg` must not point into the
+// waiter's.
 struct WaitHooks {
   bool (*before)(void* arg) = nullptr;
   void* arg = nullptr;
@@ -67,8 +68,8 @@ struct WaitHooks {
   void* after_arg = nullptr;
 };
 
-// Inside. Returns 0 (woken), EAGAIN (before() said no), ETIMEDOUT, or EINTR: a signal handler wants to run, which leave()
-// does, or the thread was cancelled. Who cannot end with EINTR waits again.
+// Inside. Returns 0 (woken), EAGAIN (before() said no), ETIMEDOUT, or EINTR: a signal handler wants to run, which
+// leave() does, or the thread was cancelled. Who cannot end with EINTR waits again.
 int wait_on(const void* key, const WaitOptions& options, WaitHooks& hooks);
 
 template <class Check>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Threads that libmn did not make: main before the first pthread_create, kernel threads that the program asked for by
-// attribute, glibc's helpers (timers, aio), raw clones. On its first call such a thread becomes a wired G with an M of its
-// own and without a P: it parks by sleeping in the kernel and is never queued. Main stops being wired when the scheduler
-// starts (sched_start).
+// attribute, glibc's helpers (timers, aio), raw clones. On its first call such a thread becomes a wired G with an M of
+// its own and without a P: it parks by sleeping in the kernel and is never queued. Main stops being wired when the
+// scheduler starts (sched_start).
 #include <string.h>
 #include <sys/prctl.h>
 

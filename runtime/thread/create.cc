@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Birth of a thread. What must be a kernel thread of its own (a real-time policy, an affinity mask) is created by libc and
-// adopted on its first call; everything else is a G.
+// Birth of a thread. What must be a kernel thread of its own (a real-time policy, an affinity mask) is created by libc
+// and adopted on its first call; everything else is a G.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>

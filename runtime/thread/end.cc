@@ -2,12 +2,12 @@
 // Death of a thread, and pthread_exit.
 //
 // The order of the last acts is libc's: C++ thread_local destructors, thread-specific data, then libc's own state. The
-// last thread of the process calls exit(0). At last the G is published as dead by its successor, once its stack is free:
-// to the joiner, who runs next at once if one waits, or to the pool.
+// last thread of the process calls exit(0). At last the G is published as dead by its successor, once its stack is
+// free: to the joiner, who runs next at once if one waits, or to the pool.
 //
-// Main is a G whose first frames are libc's. When it calls pthread_exit, libc unwinds to a jump buffer of its own and then
-// ends the kernel thread, which may be running other Gs by then; so that buffer, the outermost of the chain, is made to
-// lead to main_ended() instead.
+// Main is a G whose first frames are libc's. When it calls pthread_exit, libc unwinds to a jump buffer of its own and
+// then ends the kernel thread, which may be running other Gs by then; so that buffer, the outermost of the chain, is
+// made to lead to main_ended() instead.
 #include "runtime/thread/end.h"
 
 #include <errno.h>
@@ -41,10 +41,11 @@ void count_end() {
   leave();
 }
 
-// Ends the process when no thread is left. Each ending thread counts itself first and then looks whether main has ended;
-// main first says so and then counts. The StoreLoad fence between the two is main's alone (membarrier), for it ends once.
+// Ends the process when no thread is left. Each ending thread counts itself first and then looks whether main has
+// ended; main first says so and then counts. The StoreLoad fence between the two is main's alone (membarrier), for it
+// ends once.
 void exit_if_last() {
-  if (sched.fence_on_enter) std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (sched.fence_on_enter) std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with main_ended
   __asm__ volatile("" ::: "memory");
   if (MN_LIKELY(!g_main_ended.load(std::memory_order_relaxed))) return;
   std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with itself in the other ending threads
@@ -86,7 +87,7 @@ int64_t threads_alive() {
     n -= static_cast<int64_t>(sched.ps[i]->gs_ended.load(std::memory_order_seq_cst));  // before created: never below
   for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i)
     n += static_cast<int64_t>(sched.ps[i]->gs_created.load(std::memory_order_seq_cst));
-  return n + g_extra_alive.load(std::memory_order_seq_cst);
+  return n + g_extra_alive.load(std::memory_order_seq_cst);  // pairs with count_kernel_thread
 }
 
 void count_kernel_thread(int delta) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fork. The child has one thread, the caller's G on a copy of its M; all other Gs, Ms and Ps' queues are forgotten, as
-// libc forgets its threads. The handlers are registered before the program's own: `prepare` runs last and `child` first.
+// libc forgets its threads. The handlers are registered before the program's own: `prepare` runs last and `child`
+// first.
 //
 //   prepare  goes inside and takes the locks whose data the child must find whole: the slot pools'
 //   child    resets what other Ms may have been changing; the creator and sysmon are started again when the child
@@ -42,6 +43,8 @@ void child() {
 
 }  // namespace
 
-void fork_init() { ::pthread_atfork(prepare, parent, child); }
+void fork_init() {
+  ::pthread_atfork(prepare, parent, child);
+}
 
 }  // namespace mn

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Thread-specific data. libc's pthread_getspecific and pthread_setspecific work on a G as they are, for the values lie in
-// its TCB; but libc runs the destructors of threads that it ends itself only, so the destructors are kept here too.
+// Thread-specific data. libc's pthread_getspecific and pthread_setspecific work on a G as they are, for the values lie
+// in its TCB; but libc runs the destructors of threads that it ends itself only, so the destructors are kept here too.
 #include <limits.h>
 
 #include "runtime/os/real.h"

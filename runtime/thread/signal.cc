@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signals. Every handler of the program is entered through on_signal(), which runs it at once when the interrupted thread
-// is outside libmn, and defers it otherwise: sem_post is async-signal-safe, and must not find the bucket that it needs
-// locked by the code it interrupted.
+// Signals. Every handler of the program is entered through on_signal(), which runs it at once when the interrupted
+// thread is outside libmn, and defers it otherwise: sem_post is async-signal-safe, and must not find the bucket that it
+// needs locked by the code it interrupted.
 //
 //   interrupted thread is              the signal
 //   a G outside libmn                  runs now, on this G
@@ -12,8 +12,9 @@
 //
 // A note is a record from a fixed pool, taken and freed without locks, so that handlers may do it.
 //
-// The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's mask
-// differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame returns.
+// The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's
+// mask differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame
+// returns.
 #include "runtime/thread/signal.h"
 
 #include <errno.h>
@@ -49,7 +50,9 @@ constinit Record g_records[kRecords];
 constinit G g_claimed;  // only its address matters
 constinit G g_process;  // stands for "whoever can take it"
 
-uint64_t bit(int sig) { return uint64_t{1} << (sig - 1); }
+uint64_t bit(int sig) {
+  return uint64_t{1} << (sig - 1);
+}
 
 bool synchronous(int sig, const siginfo_t* info) {
   bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
@@ -86,7 +89,7 @@ bool take_record(G* g, int sig, siginfo_t* info) {
     G* mine = g;
     if (!r.owner.compare_exchange_strong(mine, &g_claimed, std::memory_order_acquire)) continue;
     *info = r.info;
-    r.owner.store(nullptr, std::memory_order_release);  // Release: the record has been read.
+    r.owner.store(nullptr, std::memory_order_release);  // Release: read; pairs with note_signal.
     return true;
   }
   return false;
@@ -115,14 +118,16 @@ void run_noted(G* g, int sig, siginfo_t* info) {
 // Hook of leave().
 void deliver(G* g) {
   if ((g->sigpend.load(std::memory_order_relaxed) & kPolicyBit) != 0) {
-    g->sigpend.fetch_and(~kPolicyBit, std::memory_order_seq_cst);  // before it is looked at: a later one sets it again
+    // Before it is looked at: a later one sets it again (pairs with policy.cc).
+    g->sigpend.fetch_and(~kPolicyBit, std::memory_order_seq_cst);
     apply_policy(g);
   }
   for (;;) {
     uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit);
     if (due == 0) return;
     int sig = __builtin_ctzll(due) + 1;
-    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records: one noted later sets it again
+    // Before the records: one noted later sets it again (pairs with note_signal).
+    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
     siginfo_t info;
     while (take_record(g, sig, &info)) run_noted(g, sig, &info);
   }
@@ -134,7 +139,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g->system) {
     if (synchronous(sig, info)) return call_handler(sig, info, context);
     note_signal(&g_process, sig, info);
-    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
+    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
     return;
   }
   if (g->locks != 0 && !synchronous(sig, info)) return note_signal(g, sig, info);
@@ -161,7 +166,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
 
 // On g0, between Gs: gives signals that came to no G to main.
 void route() {
-  uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);
+  uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);  // pairs with on_signal
   G* target = sched.main_g;
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
@@ -172,7 +177,9 @@ void route() {
   interrupt_wait(target);
 }
 
-bool is_function(const struct sigaction* a) { return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN; }
+bool is_function(const struct sigaction* a) {
+  return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
+}
 
 }  // namespace
 
@@ -221,7 +228,8 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     memcpy(&mask, &action->sa_mask, sizeof mask);
     a.flags.store(action->sa_flags, std::memory_order_relaxed);
     a.mask.store(mask, std::memory_order_relaxed);
-    a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);  // pairs with call_handler
+    // Release: pairs with call_handler.
+    a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);
     if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
   } else if (real.sigaction(sig, action, &present) != 0) {
     return errno;

@@ -35,8 +35,8 @@ int thread_getattr(pthread_t t, pthread_attr_t* attr);
 int thread_setname(pthread_t t, const char* name);
 int thread_getname(pthread_t t, char* buf, size_t size);
 
-// CLOCK_MONOTONIC or CLOCK_REALTIME. 0, ETIMEDOUT never; EINTR with what is left of a relative sleep to be computed by the
-// caller.
+// CLOCK_MONOTONIC or CLOCK_REALTIME. 0, ETIMEDOUT never; EINTR with what is left of a relative sleep to be computed by
+// the caller.
 int thread_sleep(const Deadline& deadline);
 void thread_yield();
 

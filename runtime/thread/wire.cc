@@ -26,7 +26,7 @@ void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
   uint32_t seen = futex.load(std::memory_order_relaxed);
   while ((seen & FUTEX_TID_MASK) == tid) {
     uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-    // Release: what the dead thread wrote is visible to the next owner.
+    // Release: what the dead thread wrote is visible to the next owner (pairs with the acquire in libc's lock).
     if (!futex.compare_exchange_weak(seen, next, std::memory_order_release)) continue;
     if (pi)
       raw_syscall(SYS_futex, sys_arg(word), FUTEX_UNLOCK_PI, 0);
@@ -58,13 +58,15 @@ void release_robust_mutexes(G* g) {
   for (int limit = 2048; limit > 0 && (entry & ~uintptr_t{1}) != reinterpret_cast<uintptr_t>(end); --limit) {
     auto node = entry & ~uintptr_t{1};
     uintptr_t next = *reinterpret_cast<uintptr_t*>(node);
-    leave_to_next(reinterpret_cast<uint32_t*>(node + static_cast<uintptr_t>(head->futex_offset)), tid, (entry & 1) != 0);
+    leave_to_next(reinterpret_cast<uint32_t*>(node + static_cast<uintptr_t>(head->futex_offset)), tid,
+                  (entry & 1) != 0);
     entry = next;
   }
   head->list = end;
   if (g->slot != nullptr) {
     M* m = g->m.load(std::memory_order_relaxed);
-    raw_syscall(SYS_set_robust_list, sys_arg(static_cast<char*>(m->g0.tp) + tcb_layout.robust_head), sizeof(RobustHead));
+    raw_syscall(SYS_set_robust_list, sys_arg(static_cast<char*>(m->g0.tp) + tcb_layout.robust_head),
+                sizeof(RobustHead));
     tcb_set_tid(g->tp, static_cast<int>(g->tid));
   }
 }

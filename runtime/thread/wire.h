@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads that must be kernel threads: a wired G keeps the M it runs on for the rest of its life, parks by sleeping in the
-// kernel, and the M ends with it. Needed where the kernel knows threads by their id: robust and priority-inheritance
-// mutexes, real-time policies, affinity.
+// Threads that must be kernel threads: a wired G keeps the M it runs on for the rest of its life, parks by sleeping in
+// the kernel, and the M ends with it. Needed where the kernel knows threads by their id: robust and
+// priority-inheritance mutexes, real-time policies, affinity.
 #pragma once
 
 #include "runtime/sched/g.h"
@@ -11,8 +11,8 @@ namespace mn {
 // Outside. Wires the calling thread, if it is not yet, and makes libc see the kernel's thread id.
 void thread_wire();
 
-// What the kernel does when a thread ends: robust mutexes that it still holds go to the next with EOWNERDEAD. The thread
-// is reported dead before its kernel thread has ended, so it cannot be left to the kernel.
+// What the kernel does when a thread ends: robust mutexes that it still holds go to the next with EOWNERDEAD. The
+// thread is reported dead before its kernel thread has ended, so it cannot be left to the kernel.
 void release_robust_mutexes(G* g);
 
 }  // namespace mn

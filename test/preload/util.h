@@ -75,8 +75,7 @@ class Thread {
     joinable_ = error == 0;
     if (error != 0) delete copy;
   }
-  Thread(Thread&& other) noexcept
-      : id_(other.id_), joinable_(std::exchange(other.joinable_, false)) {}
+  Thread(Thread&& other) noexcept : id_(other.id_), joinable_(std::exchange(other.joinable_, false)) {}
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
   Thread& operator=(Thread&&) = delete;

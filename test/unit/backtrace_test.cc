@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests unwinding by libgcc in a context: _Unwind_Backtrace ends at the bottom, and C++ exceptions are thrown and caught.
+// Tests unwinding by libgcc in a context: _Unwind_Backtrace ends at the bottom, and C++ exceptions are thrown and
+// caught.
 #include <unwind.h>
 
 #include <algorithm>

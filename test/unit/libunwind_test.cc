@@ -70,7 +70,8 @@ TEST_P(Libunwind, ReachesTheBottom) {
   }
 }
 
-// Walks the test's own stack while it is switched out, as an observer of parked threads does: from what the switch saved.
+// Walks the test's own stack while it is switched out, as an observer of parked threads does: from what the switch
+// saved.
 TEST_P(Libunwind, WalksAParkedContext) {
   if (GetParam() == mn::SwitchKind::kUcontext) return;  // its frame is libc's swapcontext
   TestStack stack;

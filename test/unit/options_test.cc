@@ -89,13 +89,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Bad{"MN_PROCS", "0", kProcs}, Bad{"MN_PROCS", "257", kProcs}, Bad{"MN_PROCS", "-1", kProcs},
                     Bad{"MN_PROCS", "two", kProcs}, Bad{"MN_PROCS", "2 ", kProcs}, Bad{"MN_PROCS", "1e1", kProcs},
                     Bad{"MN_PROCS", "18446744073709551617", kProcs},
-                    Bad{"MN_STACK_SIZE", "16383", "a number from 16384 to 1099511627776"},
-                    Bad{"MN_MODE", "m", kMode}, Bad{"MN_MODE", "mnx", kMode}, Bad{"MN_MODE", "1", kMode},
-                    Bad{"MN_MODE", "mn|1:1", kMode}, Bad{"MN_MODE", "|", kMode},
-                    Bad{"MN_SWITCH", "ASM", "one of asm|ucontext"}, Bad{"MN_STATS", "2", "one of 0|1"},
-                    Bad{"MN_DISABLE", "fsgs", kDisable}, Bad{"MN_DISABLE", "fsgsbase,", kDisable},
-                    Bad{"MN_DISABLE", ",fsgsbase", kDisable}, Bad{"MN_DISABLE", ",", kDisable},
-                    Bad{"MN_DISABLE", "fsgsbase,guard_install,x", kDisable}));
+                    Bad{"MN_STACK_SIZE", "16383", "a number from 16384 to 1099511627776"}, Bad{"MN_MODE", "m", kMode},
+                    Bad{"MN_MODE", "mnx", kMode}, Bad{"MN_MODE", "1", kMode}, Bad{"MN_MODE", "mn|1:1", kMode},
+                    Bad{"MN_MODE", "|", kMode}, Bad{"MN_SWITCH", "ASM", "one of asm|ucontext"},
+                    Bad{"MN_STATS", "2", "one of 0|1"}, Bad{"MN_DISABLE", "fsgs", kDisable},
+                    Bad{"MN_DISABLE", "fsgsbase,", kDisable}, Bad{"MN_DISABLE", ",fsgsbase", kDisable},
+                    Bad{"MN_DISABLE", ",", kDisable}, Bad{"MN_DISABLE", "fsgsbase,guard_install,x", kDisable}));
 
 TEST(Options, TheFirstBadOneIsReported) {
   EXPECT_NE(Parse({"MN_STATS=x", "MN_PROCS=x"}).error.find("MN_PROCS"), std::string::npos) << "in the table's order";

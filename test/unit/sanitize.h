@@ -22,8 +22,9 @@ namespace test {
 
 inline volatile bool always = true;
 
-// Heads the loop of a context that never ends. Before a call that cannot return AddressSanitizer clears its marks from the
-// kernel thread's stack, which is not the one it stands on; so the compiler must not know that an entry does not return.
+// Heads the loop of a context that never ends. Before a call that cannot return AddressSanitizer clears its marks from
+// the kernel thread's stack, which is not the one it stands on; so the compiler must not know that an entry does not
+// return.
 inline bool Always() {
   return always;
 }

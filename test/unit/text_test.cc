@@ -57,8 +57,8 @@ TEST(ParseDecimal, TakesWholeStringsOfDigits) {
 }
 
 TEST(ParseDecimal, RefusesTheRestAndLeavesTheValueAlone) {
-  for (const char* bad : {"", " 1", "1 ", "+1", "-1", "1k", "0x10", "1.0", "18446744073709551616",
-                          "99999999999999999999", "\xff"}) {
+  for (const char* bad :
+       {"", " 1", "1 ", "+1", "-1", "1k", "0x10", "1.0", "18446744073709551616", "99999999999999999999", "\xff"}) {
     uint64_t value = 42;
     EXPECT_FALSE(mn::parse_decimal(bad, &value)) << bad;
     EXPECT_EQ(value, 42u) << bad;

@@ -156,8 +156,7 @@ TEST_F(TimerTest, AMillionAscendingAndDescending) {
     for (int64_t i = 0; i < kMany; ++i) Arm(&heap_, &alarms[static_cast<size_t>(i)], ascending ? i : kMany - i);
     fired_in_order.clear();
     ASSERT_EQ(heap_.run(kMany), static_cast<int>(kMany));
-    for (size_t i = 1; i < fired_in_order.size(); ++i)
-      ASSERT_LE(fired_in_order[i - 1]->when, fired_in_order[i]->when);
+    for (size_t i = 1; i < fired_in_order.size(); ++i) ASSERT_LE(fired_in_order[i - 1]->when, fired_in_order[i]->when);
   }
 }
 

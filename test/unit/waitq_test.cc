@@ -137,7 +137,8 @@ TEST(BucketOf, WordsOfOneUnitShareABucketAndOthersSpread) {
   // Objects laid out at common distances.
   for (uintptr_t stride : {8, 40, 64, 4096, 65536}) {
     std::set<mn::Bucket*> seen;
-    for (uintptr_t i = 0; i < 1000; ++i) seen.insert(mn::bucket_of(reinterpret_cast<void*>(0x7f0000001000 + i * stride)));
+    for (uintptr_t i = 0; i < 1000; ++i)
+      seen.insert(mn::bucket_of(reinterpret_cast<void*>(0x7f0000001000 + i * stride)));
     EXPECT_GT(seen.size(), 900u) << stride;
   }
 }
