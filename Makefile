@@ -12,7 +12,7 @@ endif
 
 B := build$(if $(filter debug,$(VARIANT)),/debug)
 
-WARN   := -Wall -Wextra -Werror -Wshadow -Wno-attributes
+WARN   := -Wall -Wextra -Werror -Wshadow -Wno-attributes -Wno-deprecated-declarations
 COMMON := -std=c++20 -I. -D_GNU_SOURCE -MMD -MP -g
 # No exceptions, no run-time types, no libstdc++; unwind tables, for exceptions and cancellation pass through our frames.
 LIB    := $(COMMON) $(WARN) -O2 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden \

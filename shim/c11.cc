@@ -5,8 +5,10 @@
 
 #include "runtime/sync/cond.h"
 #include "runtime/sync/mutex.h"
+#include "runtime/sync/once.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
+#include "shim/wait.h"
 
 using namespace mn;
 
@@ -58,9 +60,8 @@ MN_SHIM void thrd_exit(int result) {
   __builtin_unreachable();
 }
 MN_SHIM int thrd_sleep(const timespec* request, timespec* remaining) {
-  if (!on()) return real.thrd_sleep(request, remaining);
-  int error = clock_nanosleep(CLOCK_REALTIME, 0, request, remaining);
-  return error == 0 ? 0 : error == EINTR ? -1 : -2;
+  if (!scheduled() || !valid_sleep(request)) return real.thrd_sleep(request, remaining);
+  return sleep_for(*request, remaining) == 0 ? 0 : -1;
 }
 MN_SHIM void thrd_yield() {
   on() ? thread_yield() : real.thrd_yield();
@@ -94,17 +95,20 @@ MN_SHIM int cnd_broadcast(cnd_t* c) {
   return thrd_success;
 }
 MN_SHIM int cnd_wait(cnd_t* c, mtx_t* m) {
-  return on() ? result_of(pthread_cond_wait(cond_of(c), mutex_of(m))) : real.cnd_wait(c, m);
+  return on() ? result_of(wait_cond(cond_of(c), mutex_of(m), Deadline{})) : real.cnd_wait(c, m);
 }
 MN_SHIM int cnd_timedwait(cnd_t* c, mtx_t* m, const timespec* abstime) {
-  return on() ? result_of(pthread_cond_timedwait(cond_of(c), mutex_of(m), abstime)) : real.cnd_timedwait(c, m, abstime);
+  if (!on()) return real.cnd_timedwait(c, m, abstime);
+  if (!valid_timespec(*abstime)) return thrd_error;
+  return result_of(wait_cond(cond_of(c), mutex_of(m), Deadline{CLOCK_REALTIME, timespec_ns(*abstime)}));
 }
 MN_SHIM void cnd_destroy(cnd_t* c) {
   if (!on()) real.cnd_destroy(c);
 }
 
 MN_SHIM void call_once(once_flag* flag, void (*init)()) {
-  pthread_once(reinterpret_cast<pthread_once_t*>(flag), init);
+  if (!on()) return real.call_once(flag, init);
+  once(reinterpret_cast<pthread_once_t*>(flag), init);
 }
 MN_SHIM int tss_create(tss_t* key, tss_dtor_t destructor) {
   return on() ? result_of(key_create(key, destructor)) : real.tss_create(key, destructor);

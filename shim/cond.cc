@@ -2,33 +2,21 @@
 #include "runtime/sync/cond.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
+#include "shim/wait.h"
 
 using namespace mn;
 
-namespace {
-
-// A cancellation point; the mutex is held again when it acts. A wait that a signal handler ended is a spurious wake-up.
-int wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
-  cancellation_point();
-  int error = cond_wait(c, m, deadline);
-  if (MN_LIKELY(error != EINTR)) return error;
-  cancellation_point();
-  return 0;
-}
-
-}  // namespace
-
 MN_SHIM int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
-  return on() && !cond_is_libcs(c) ? wait(c, m, Deadline{}) : real.pthread_cond_wait(c, m);
+  return on() && !cond_is_libcs(c) ? wait_cond(c, m, Deadline{}) : real.pthread_cond_wait(c, m);
 }
 MN_SHIM int pthread_cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* abstime) {
   if (!on() || cond_is_libcs(c)) return real.pthread_cond_timedwait(c, m, abstime);
-  return valid_timespec(*abstime) ? wait(c, m, Deadline{cond_clock(c), timespec_ns(*abstime)}) : EINVAL;
+  return valid_timespec(*abstime) ? wait_cond(c, m, Deadline{cond_clock(c), timespec_ns(*abstime)}) : EINVAL;
 }
 MN_SHIM int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const timespec* abstime) {
   if (!on() || cond_is_libcs(c)) return real.pthread_cond_clockwait(c, m, clock, abstime);
   if (!valid_timespec(*abstime) || !valid_clock(clock)) return EINVAL;
-  return wait(c, m, Deadline{clock, timespec_ns(*abstime)});
+  return wait_cond(c, m, Deadline{clock, timespec_ns(*abstime)});
 }
 MN_SHIM int pthread_cond_signal(pthread_cond_t* c) {
   if (!on() || cond_is_libcs(c)) return real.pthread_cond_signal(c);

@@ -36,7 +36,9 @@ MN_SHIM int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t* cpus) {
 
 // A G has no CPU clock: POSIX has an error for that.
 MN_SHIM int pthread_getcpuclockid(pthread_t t, clockid_t* clock) {
-  return on() && thread_g(t) != nullptr ? ENOENT : real.pthread_getcpuclockid(t, clock);
+  G* g = on() ? thread_g(t) : nullptr;
+  if (g == nullptr) return real.pthread_getcpuclockid(t, clock);
+  return ended(g) ? ESRCH : ENOENT;
 }
 
 MN_SHIM int pthread_setattr_default_np(const pthread_attr_t* attr) {

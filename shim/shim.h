@@ -10,8 +10,9 @@
 #include "runtime/os/real.h"
 
 #define MN_SHIM extern "C" MN_EXPORT
-// A second name for an exported function.
-#define MN_ALIAS(alias, name) extern "C" MN_EXPORT decltype(::name) alias __attribute__((alias(#name)))
+// A second name for an exported function. An asm label, for headers may redirect the second name (pthread_yield).
+#define MN_ALIAS(second, first) \
+  extern "C" MN_EXPORT decltype(::first) mn_also_##second __asm__(#second) __attribute__((alias(#first), copy(first)))
 
 namespace mn {
 

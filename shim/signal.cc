@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Masks and actions.
 #include <signal.h>
+#include <string.h>
 
 #include "runtime/thread/signal.h"
 #include "shim/shim.h"
@@ -24,6 +25,32 @@ Handler set_handler(int sig, Handler handler, int flags, bool block_itself) {
   return old.sa_handler;
 }
 
+// Blocks or unblocks one signal; *was (may be null): whether it was blocked. 0, or -1 with errno.
+int mask_one(int how, int sig, bool* was) {
+  sigset_t set, old;
+  sigemptyset(&set);
+  if (sigaddset(&set, sig) != 0) return -1;
+  signal_mask(how, &set, &old);
+  if (was != nullptr) *was = sigismember(&old, sig) == 1;
+  return 0;
+}
+
+// BSD's masks: the first 32 signals in an int. Returns the old one.
+int mask_low(int how, int mask) {
+  sigset_t set, old;
+  sigemptyset(&set);
+  memcpy(&set, &mask, sizeof mask);
+  signal_mask(how, &set, &old);
+  memcpy(&mask, &old, sizeof mask);
+  return mask;
+}
+
+int number_or_errno(int result) {
+  if (result >= 0) return result;
+  errno = -result;
+  return -1;
+}
+
 }  // namespace
 
 MN_SHIM int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
@@ -43,6 +70,71 @@ MN_SHIM Handler sysv_signal(int sig, Handler handler) {
               : real.sysv_signal(sig, handler);
 }
 
+MN_SHIM int sigignore(int sig) {
+  if (!on()) return real.sigignore(sig);
+  return set_handler(sig, SIG_IGN, 0, false) == SIG_ERR ? -1 : 0;
+}
+MN_SHIM int sighold(int sig) {
+  return on() ? mask_one(SIG_BLOCK, sig, nullptr) : real.sighold(sig);
+}
+MN_SHIM int sigrelse(int sig) {
+  return on() ? mask_one(SIG_UNBLOCK, sig, nullptr) : real.sigrelse(sig);
+}
+MN_SHIM Handler sigset(int sig, Handler handler) {
+  if (!on()) return real.sigset(sig, handler);
+  bool was_held;
+  if (handler == SIG_HOLD) {
+    struct sigaction present;
+    if (mask_one(SIG_BLOCK, sig, &was_held) != 0 || sigaction(sig, nullptr, &present) != 0) return SIG_ERR;
+    return was_held ? SIG_HOLD : present.sa_handler;
+  }
+  Handler old = set_handler(sig, handler, 0, false);
+  if (old == SIG_ERR || mask_one(SIG_UNBLOCK, sig, &was_held) != 0) return SIG_ERR;
+  return was_held ? SIG_HOLD : old;
+}
+
+MN_SHIM int sigblock(int mask) {
+  return on() ? mask_low(SIG_BLOCK, mask) : real.sigblock(mask);
+}
+MN_SHIM int sigsetmask(int mask) {
+  return on() ? mask_low(SIG_SETMASK, mask) : real.sigsetmask(mask);
+}
+MN_SHIM int siggetmask() {
+  return on() ? mask_low(SIG_BLOCK, 0) : real.siggetmask();
+}
+
+MN_SHIM int raise(int sig) {
+  return on() ? errno_result(signal_raise(sig)) : real.raise(sig);
+}
+MN_SHIM int sigpending(sigset_t* set) {
+  return on() ? errno_result(signal_pending_set(set)) : real.sigpending(set);
+}
+MN_SHIM int sigsuspend(const sigset_t* mask) {
+  return on() ? errno_result(signal_suspend(mask)) : real.sigsuspend(mask);
+}
+MN_SHIM int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
+  return on() ? number_or_errno(signal_wait(set, info, timeout)) : real.sigtimedwait(set, info, timeout);
+}
+MN_SHIM int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
+  return on() ? number_or_errno(signal_wait(set, info, nullptr)) : real.sigwaitinfo(set, info);
+}
+MN_SHIM int sigwait(const sigset_t* set, int* sig) {
+  if (!on()) return real.sigwait(set, sig);
+  int result;
+  do {
+    result = signal_wait(set, nullptr, nullptr);
+  } while (result == -EINTR);  // as glibc
+  if (result < 0) return -result;
+  *sig = result;
+  return 0;
+}
+MN_SHIM int sigaltstack(const stack_t* stack, stack_t* old) {
+  return on() ? errno_result(signal_stack(stack, old)) : real.sigaltstack(stack, old);
+}
+
+MN_ALIAS(gsignal, raise);
+MN_ALIAS(__sigtimedwait, sigtimedwait);
+MN_ALIAS(__sigsuspend, sigsuspend);
 MN_ALIAS(bsd_signal, signal);
 MN_ALIAS(ssignal, signal);
 MN_ALIAS(__sysv_signal, sysv_signal);

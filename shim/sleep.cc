@@ -5,45 +5,9 @@
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
+#include "shim/wait.h"
 
 using namespace mn;
-
-namespace {
-
-// Whether the caller is scheduled by us; everyone else sleeps in the kernel.
-bool scheduled() {
-  return on() && this_g() != nullptr && !this_g()->wired;
-}
-
-// Until `deadline`; 0 or EINTR, then with what is left in *left (ns).
-int sleep_until(const Deadline& deadline, int64_t* left) {
-  cancellation_point();
-  int error = thread_sleep(deadline);
-  if (error != EINTR) return 0;
-  cancellation_point();
-  int64_t now = clock_ns(deadline.clock);
-  *left = deadline.at > now ? deadline.at - now : 0;
-  return EINTR;
-}
-
-Deadline after(int64_t ns) {
-  int64_t at;
-  if (__builtin_add_overflow(now_ns(), ns, &at)) at = kForever - 1;
-  return {CLOCK_MONOTONIC, at};
-}
-
-int sleep_for(const timespec& request, timespec* remaining) {
-  int64_t left = 0;
-  int error = sleep_until(after(timespec_ns(request)), &left);
-  if (error == EINTR && remaining != nullptr) *remaining = ns_timespec(left);
-  return error;
-}
-
-bool sane(const timespec* t) {
-  return t != nullptr && valid_timespec(*t) && t->tv_sec >= 0;
-}
-
-}  // namespace
 
 MN_SHIM int sched_yield() {
   if (!on()) return real.sched_yield();
@@ -52,12 +16,12 @@ MN_SHIM int sched_yield() {
 }
 
 MN_SHIM int nanosleep(const timespec* request, timespec* remaining) {
-  if (!scheduled() || !sane(request)) return real.nanosleep(request, remaining);
+  if (!scheduled() || !valid_sleep(request)) return real.nanosleep(request, remaining);
   return errno_result(sleep_for(*request, remaining));
 }
 
 MN_SHIM int clock_nanosleep(clockid_t clock, int flags, const timespec* request, timespec* remaining) {
-  if (!scheduled() || !sane(request) || !valid_clock(clock))
+  if (!scheduled() || !valid_sleep(request) || !valid_clock(clock))
     return real.clock_nanosleep(clock, flags, request, remaining);
   if ((flags & TIMER_ABSTIME) == 0) return sleep_for(*request, remaining);
   int64_t left;

@@ -114,12 +114,6 @@ void context_switch(Context* from, const Context* to, void* tp) {
   switch_ucontext(from, to, tp);
 }
 
-void* thread_pointer() {
-  void* tp;
-  __asm__("mov %%fs:0, %0" : "=r"(tp));
-  return tp;
-}
-
 unsigned long mangle_pointer(unsigned long p) {
   __asm__("xor %%fs:0x30, %0\n\trol $0x11, %0" : "+r"(p));
   return p;

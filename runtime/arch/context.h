@@ -35,8 +35,6 @@ void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, voi
 // Saves the caller in *from, sets the thread pointer to `tp` and resumes *to. Returns when somebody switches to *from.
 void context_switch(Context* from, const Context* to, void* tp);
 
-void* thread_pointer();
-
 // What libc stores code addresses as in jump buffers (PTR_MANGLE).
 unsigned long mangle_pointer(unsigned long p);
 

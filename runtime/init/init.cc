@@ -78,7 +78,13 @@ __attribute__((destructor)) void destructor() {
 
 }  // namespace
 
+// A child of vfork runs in its parent's memory: nothing may be decided there.
+bool borrowed() {
+  return real_load() == nullptr && tcb_describe() == nullptr && tcb_tid(thread_pointer()) == raw_syscall(SYS_getppid);
+}
+
 bool decide() {
+  if (borrowed()) return false;
   mode.store(choose(), std::memory_order_relaxed);
   return mode.load(std::memory_order_relaxed) == Mode::kOn;
 }

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/arch/context.h"
 #include "runtime/base/check.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
@@ -115,9 +114,8 @@ void init_lists(void* tcb) {
 
 }  // namespace
 
-const char* tcb_discover() {
+const char* tcb_describe() {
   TcbLayout& l = tcb_layout;
-  void* tp = thread_pointer();
   const auto* size = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread"));
   if (size == nullptr) return "libc does not describe struct pthread";
   l.size = *size;
@@ -127,6 +125,13 @@ const char* tcb_discover() {
   l.specific = db_offset("_thread_db_pthread_specific");
   if (l.tid == 0 || l.list == 0 || l.cancelhandling == 0 || l.specific == 0)
     return "libc does not describe the fields of struct pthread";
+  return nullptr;
+}
+
+const char* tcb_discover() {
+  if (const char* why = tcb_describe()) return why;
+  TcbLayout& l = tcb_layout;
+  void* tp = thread_pointer();
   if (at<void*>(tp, kHeadTcb) != tp || at<void*>(tp, kHeadSelf) != tp) return "the thread control block is not glibc's";
   if (tcb_tid(tp) != sys_gettid()) return "the thread id is not where libc says";
   if (at<KeyData*>(tp, static_cast<ptrdiff_t>(l.specific)) != first_keys(tp))

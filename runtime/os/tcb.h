@@ -16,6 +16,12 @@
 
 namespace mn {
 
+inline void* thread_pointer() {
+  void* tp;
+  __asm__ volatile("mov %%fs:0, %0" : "=r"(tp));
+  return tp;
+}
+
 // Thread ids of Gs start here: above PID_MAX_LIMIT (2^22), so that none is ever a kernel thread's, below the 30 bits
 // that futex-based locks keep for the owner.
 constexpr int kFakeTidBase = 1 << 22;
@@ -40,6 +46,8 @@ extern TcbLayout tcb_layout;
 
 // Fills tcb_layout from the calling thread. Null, or why libmn cannot work here.
 const char* tcb_discover();
+// Only where the fields are; part of the above.
+const char* tcb_describe();
 
 // Finds struct pthread's stack fields in the TCB of the calling thread, one that libc itself created on a stack of
 // `size` bytes at `base`.

@@ -29,6 +29,13 @@ struct Guard {
   void* arg;
 };
 
+// sigaltstack's; none: sp is null.
+struct AltStack {
+  void* sp = nullptr;
+  size_t size = 0;
+  int flags = 0;
+};
+
 struct G {
   Context ctx;
   void* tp = nullptr;  // thread pointer: TCB, and the value of pthread_self()
@@ -46,7 +53,10 @@ struct G {
 
   // Signals (thread/signal.cc). The mask is the G's own; the kernel's is changed when the next G's differs.
   uint64_t sigmask = 0;
-  std::atomic<uint64_t> sigpend{0};  // sent to this G by number; set by senders, taken by the running G
+  std::atomic<uint64_t> sigpend{0};   // sent to this G by number; set by senders, taken by the running G
+  std::atomic<uint64_t> sigwaits{0};  // signals that end its wait for signals (thread/sigwait.cc)
+  bool sigsuspended = false;          // that wait is sigsuspend
+  AltStack altstack;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
   std::atomic<bool> cancel_poke{false};

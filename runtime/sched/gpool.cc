@@ -57,6 +57,8 @@ constinit SpinLock g_classes_lock;
 // The one class of which Ps keep slots of their own: the first that the program asks for, hence nearly always its
 // default.
 constinit StackClass* g_local_class = nullptr;
+// Guard markers live in page tables, which a larger guard would fill.
+constexpr size_t kMostMarkers = size_t{2} << 20;
 constinit bool g_guard_install = false;
 constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
 constinit std::atomic<bool> g_scavenge{false};
@@ -120,7 +122,7 @@ G* g_of_slot(const StackClass* c, char* slot) {
 
 bool install_guard(char* slot, size_t size) {
   if (size == 0) return true;
-  if (g_guard_install) return advise_memory(slot, size, kMadvGuardInstall) == 0;
+  if (g_guard_install && size <= kMostMarkers) return advise_memory(slot, size, kMadvGuardInstall) == 0;
   return protect_memory(slot, size, PROT_NONE) == 0;
 }
 

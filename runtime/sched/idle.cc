@@ -93,8 +93,8 @@ bool sleep_idle(M* m) {
   m->given = nullptr;
   m->note.clear();
   sched.lock.unlock();
-  // Whoever runs next here sets its own mask; meanwhile this thread takes the process's signals as main would.
-  if (sched.main_g != nullptr && m->kmask != sched.main_g->sigmask) set_kernel_mask(m, sched.main_g->sigmask);
+  // Whoever runs next here sets its own mask; meanwhile sysmon takes the process's signals as main would.
+  if (m->kmask != kAllMasked) set_kernel_mask(m, kAllMasked);
 
   bool woken = m->note.sleep(until == kForever ? -1 : until, true);
 

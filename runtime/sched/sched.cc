@@ -19,6 +19,7 @@ constinit ptrdiff_t tls_g_offset = 0;
 constinit SignalHook deliver_signals = nullptr;
 constinit AdoptHook adopt_thread = nullptr;
 constinit std::atomic<uint64_t> process_signals{0};
+constinit std::atomic<uint64_t> held_signals{0};
 constinit Hook route_process_signals = nullptr;
 
 namespace {
@@ -50,6 +51,15 @@ MN_INLINE G* pick_local(M* m) {
   return &m->g0;
 }
 
+// Kernel threads have one mask and one alternate stack each: those of the G that runs.
+__attribute__((noinline)) void give_signal_state(M* m, const G* g) {
+  if (g->sigmask != m->kmask) set_kernel_mask(m, g->sigmask);
+  if (g->altstack.sp == m->altstack.sp) return;
+  m->altstack = g->altstack;
+  stack_t stack{m->altstack.sp, m->altstack.sp == nullptr ? SS_DISABLE : m->altstack.flags, m->altstack.size};
+  raw_syscall(SYS_sigaltstack, sys_arg(&stack), 0);
+}
+
 MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   MN_DCHECK(g->locks == 1 && next->locks == 1, "switch outside");
   m->commit = commit;
@@ -59,7 +69,8 @@ MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   next->m.store(m, std::memory_order_relaxed);
   next->state = GState::kRunning;
   if (MN_LIKELY(m->p != nullptr)) ++m->p->switches;
-  if (MN_UNLIKELY(next->sigmask != m->kmask) && !next->system) set_kernel_mask(m, next->sigmask);
+  if (MN_UNLIKELY(next->sigmask != m->kmask || next->altstack.sp != m->altstack.sp) && !next->system)
+    give_signal_state(m, next);
   context_switch(&g->ctx, &next->ctx, next->tp);
   finish_switch();
 }

@@ -72,6 +72,7 @@ struct M {
   void* commit_arg = nullptr;
   G* prev = nullptr;
   uint64_t kmask = 0;  // the kernel's signal mask of this thread
+  AltStack altstack;   // and its alternate stack
   bool spinning = false;
   bool wired = false;      // belongs to one G, has no P
   Note note;               // where it sleeps when it has no P or nothing to do
@@ -157,12 +158,15 @@ void ready(G* g, Place place = Place::kNext);
 bool yield_now();
 // Signals that came while this thread was on g0, for somebody to take (thread/signal.cc). Null: none pending.
 extern std::atomic<uint64_t> process_signals;
+// Those of them that nobody could take at the time: all blocked them. sysmon tries again.
+extern std::atomic<uint64_t> held_signals;
 using Hook = void (*)();
 extern Hook route_process_signals;
 // Deferred signals are run by this hook when a G leaves (thread/signal.cc); takes the G's pending set.
 using SignalHook = void (*)(G* g);
 extern SignalHook deliver_signals;
 void set_kernel_mask(M* m, uint64_t mask);
+constexpr uint64_t kAllMasked = ~kUnmaskable;
 
 // --- idle.cc
 void wake_p();           // an M for an idle P, if nobody is looking for work already
@@ -194,5 +198,7 @@ bool m_retires(M* m);
 // --- sysmon.cc
 int sysmon_start();
 void sysmon_wake();
+// main's mask is `mask`: sysmon takes what main does not block. Returns when nothing that is blocked is open there.
+void sysmon_mask(uint64_t mask);
 
 }  // namespace mn

@@ -19,6 +19,7 @@
 #include "runtime/base/text.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
 
@@ -28,6 +29,9 @@ namespace {
 constexpr int64_t kShortest = 20 * 1000, kLongest = 10 * 1000 * 1000;
 constexpr int64_t kRetakeIdleAfter = 10 * 1000 * 1000;  // an M asleep with nothing queued keeps its P this long
 constexpr int64_t kIdleBeforeSleep = 50 * 1000 * 1000;
+
+// sysmon's mask as main wants it, and as the kernel has it.
+constinit std::atomic<uint64_t> g_wanted_mask{kAllMasked}, g_mask{kAllMasked};
 
 constinit G g_sysmon_g;
 constinit M g_sysmon_m;
@@ -96,19 +100,28 @@ bool all_idle() {
   return sched.n_idle_ps.load(std::memory_order_relaxed) == sched.nprocs;
 }
 
+void adopt_mask() {
+  uint64_t wanted = g_wanted_mask.load(std::memory_order_relaxed);
+  if (wanted == g_mask.load(std::memory_order_relaxed)) return;
+  set_kernel_mask(&g_sysmon_m, wanted);
+  g_mask.store(wanted, std::memory_order_release);  // pairs with sysmon_mask: the kernel has it
+}
+
 void sleep_until_busy() {
-  sched.sysmon_note.clear();
   // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag.
   sched.sysmon_asleep.store(true, std::memory_order_seq_cst);
-  if (all_idle()) sched.sysmon_note.sleep();
+  if (all_idle() && process_signals.load(std::memory_order_relaxed) == 0) sched.sysmon_note.sleep(-1, true);
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
 }
 
 void sysmon_loop() {
   int64_t period = kShortest, idle_since = 0;
   for (;;) {
-    timespec ts = ns_timespec(period);
-    raw_syscall(SYS_nanosleep, sys_arg(&ts), 0);
+    sched.sysmon_note.sleep(now_ns() + period, true);
+    sched.sysmon_note.clear();
+    adopt_mask();
+    if ((process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) != 0)
+      route_process_signals();
     int64_t now = now_ns();
     if (all_idle()) {
       if (idle_since == 0) idle_since = now;
@@ -151,7 +164,18 @@ void sysmon_wake() {
   if (sched.sysmon_asleep.exchange(false, std::memory_order_relaxed)) sched.sysmon_note.signal();
 }
 
+void sysmon_mask(uint64_t mask) {
+  g_wanted_mask.store(mask, std::memory_order_relaxed);
+  if (!sched.started.load(std::memory_order_relaxed) || sched.helpers_lost) return;
+  while ((mask & ~g_mask.load(std::memory_order_acquire)) != 0) {  // pairs with adopt_mask
+    sched.sysmon_note.signal();
+    raw_syscall(SYS_sched_yield);
+  }
+}
+
 int sysmon_start() {
+  g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
+  g_wanted_mask.store(sched.main_g != nullptr ? sched.main_g->sigmask : kAllMasked, std::memory_order_relaxed);
   bool have = (options.disable & kDisableMembarrier) == 0 &&
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;

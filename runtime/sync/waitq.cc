@@ -238,6 +238,16 @@ bool interrupt_wait(G* g) {
   }
 }
 
+G* find_waiting(bool (*fits)(const G* g, const void* arg), const void* arg) {
+  for (Bucket& b : g_buckets) {
+    SpinGuard guard(b.lock);
+    for (Waiter* queue = b.queues; queue != nullptr; queue = queue->next_queue)
+      for (Waiter* w = queue; w != nullptr; w = w->next)
+        if (fits(w->g, arg)) return w->g;
+  }
+  return nullptr;
+}
+
 void waitq_reset_after_fork() {
   for (Bucket& b : g_buckets) {
     if (b.queues == nullptr) {

@@ -84,6 +84,9 @@ int wake(const void* key, int count);
 // Inside. Ends g's present wait with EINTR if there is one that may be interrupted.
 bool interrupt_wait(G* g);
 
+// Inside. A G that waits now and fits; null: none. It may have stopped waiting on return.
+G* find_waiting(bool (*fits)(const G* g, const void* arg), const void* arg);
+
 void waitq_reset_after_fork();
 
 }  // namespace mn

@@ -153,6 +153,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   g->arg = arg;
   g->explicit_policy = r.explicit_policy;
   memcpy(g->name, self->name, sizeof g->name);
+  g->altstack = {};
   g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
   char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;

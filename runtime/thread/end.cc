@@ -84,9 +84,10 @@ uint64_t threads_created() {
 int64_t threads_alive() {
   int64_t n = 0;
   for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i)
-    n -= static_cast<int64_t>(sched.ps[i]->gs_ended.load(std::memory_order_seq_cst));  // before created: never below
+    // Seq_cst, as for created: pairs with the order of a thread's creation and end; ended first: never below.
+    n -= static_cast<int64_t>(sched.ps[i]->gs_ended.load(std::memory_order_seq_cst));
   for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i)
-    n += static_cast<int64_t>(sched.ps[i]->gs_created.load(std::memory_order_seq_cst));
+    n += static_cast<int64_t>(sched.ps[i]->gs_created.load(std::memory_order_seq_cst));  // as above
   return n + g_extra_alive.load(std::memory_order_seq_cst);  // pairs with count_kernel_thread
 }
 

@@ -22,7 +22,8 @@ int key_create(pthread_key_t* key, void (*destructor)(void*)) {
   // Release: pairs with the acquire in run_key_destructors.
   g_destructors[*key].store(destructor, std::memory_order_release);
   unsigned high = g_high.load(std::memory_order_relaxed);
-  while (destructor != nullptr && high <= *key && !g_high.compare_exchange_weak(high, *key + 1)) {
+  while (destructor != nullptr && high <= *key &&
+         !g_high.compare_exchange_weak(high, *key + 1, std::memory_order_relaxed)) {
   }
   return 0;
 }

@@ -28,6 +28,7 @@ int thread_setname(pthread_t t, const char* name) {
   G* g = thread_g(t);
   size_t size = strlen(name);
   if (size >= sizeof g->name) return ERANGE;
+  if (g != nullptr && ended(g)) return ENOENT;
   if (g != nullptr) memcpy(g->name, name, size + 1);
   return g == nullptr || g->slot == nullptr ? real.pthread_setname_np(t, name) : 0;
 }
@@ -35,6 +36,7 @@ int thread_setname(pthread_t t, const char* name) {
 int thread_getname(pthread_t t, char* buf, size_t size) {
   G* g = thread_g(t);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getname_np(t, buf, size);
+  if (ended(g)) return ENOENT;
   if (size < sizeof g->name) return ERANGE;  // as glibc: room for any name is asked for
   memcpy(buf, g->name, sizeof g->name);
   return 0;

@@ -86,6 +86,7 @@ void forget_policy(G* g) {
 int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_setschedparam(t, policy, param);
+  if (ended(g)) return ESRCH;
   if (!valid_policy(policy, param->sched_priority)) return EINVAL;
   bool plain = policy == SCHED_OTHER;
   if (plain && g->policy == nullptr) return 0;
@@ -104,6 +105,7 @@ int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
 int thread_getschedparam(pthread_t t, int* policy, sched_param* param) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_getschedparam(t, policy, param);
+  if (ended(g)) return ESRCH;
   bool own = g->policy != nullptr && g->policy->has_policy;
   *policy = own ? g->policy->policy : SCHED_OTHER;
   param->sched_priority = own ? g->policy->param.sched_priority : 0;
@@ -121,6 +123,7 @@ int thread_setschedprio(pthread_t t, int priority) {
 int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_setaffinity_np(t, size, cpus);
+  if (ended(g)) return ESRCH;
   cpu_set_t wanted{};
   memcpy(&wanted, cpus, size < sizeof wanted ? size : sizeof wanted);
   bool all;
@@ -136,6 +139,7 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus) {
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_getaffinity_np(t, size, cpus);
+  if (ended(g)) return ESRCH;
   if (size < static_cast<size_t>(g_cpu_bytes)) return EINVAL;
   cpu_set_t have = g_process_cpus;
   if (g->policy != nullptr && g->policy->has_cpus) CPU_AND(&have, &have, &g->policy->cpus);

@@ -6,18 +6,26 @@
 //   interrupted thread is              the signal
 //   a G outside libmn                  runs now, on this G
 //   a G inside                         is noted for this G, which runs it on leave(); a wait it begins meanwhile ends
-//   g0, sysmon, the creator            is noted for the process and routed to main (or whichever G does not block it)
+//   g0, sysmon                         is noted for the process and routed to main, or to a G that does not block it
 //   unknown to libmn                   runs now
 //   synchronous (SIGSEGV ... by fault) runs now, wherever: it belongs to the instruction
 //
 // A note is a record from a fixed pool, taken and freed without locks, so that handlers may do it.
 //
+// Signals for one thread (pthread_kill) never go to the kernel's queue of a kernel thread, from which the G may move:
+// they are noted. A G that runs outside is poked: its M gets the same signal, marked kPokeCode, which ends what it does
+// in the kernel as the signal would, and makes it look at its notes. A poke that arrives late finds no note and does
+// nothing.
+//
 // The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's
 // mask differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame
-// returns.
+// returns. Idle Ms block all signals. sysmon has main's mask, so that a signal that main would take is taken whatever
+// the Ms run; main does not return from blocking a signal before sysmon blocks it, too: the default action may be to
+// kill.
 #include "runtime/thread/signal.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -31,6 +39,7 @@ namespace {
 
 constexpr int kSignals = 65;
 constexpr int kRecords = 512;
+constexpr int kFirstQueued = 32;  // real-time signals queue
 
 struct Action {
   std::atomic<void*> handler{nullptr};  // sa_sigaction; null: the kernel has the program's own disposition
@@ -59,17 +68,28 @@ bool synchronous(int sig, const siginfo_t* info) {
   return fault && info->si_code > 0;
 }
 
+// Tells a poke (see signal_thread) from a signal.
+constexpr int kPokeCode = -0x6d6e;
+
+bool is_poke(const siginfo_t* info) {
+  return info->si_code == kPokeCode;
+}
+
 void call_handler(int sig, siginfo_t* info, void* uc) {
-  const Action& a = g_actions[sig];
+  Action& a = g_actions[sig];
   void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
   if (handler == nullptr) return;
-  if ((a.flags.load(std::memory_order_relaxed) & SA_SIGINFO) != 0)
+  int flags = a.flags.load(std::memory_order_relaxed);
+  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) a.handler.store(nullptr, std::memory_order_relaxed);
+  if ((flags & SA_SIGINFO) != 0)
     reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
   else
     reinterpret_cast<void (*)(int)>(handler)(sig);
 }
 
 void note_signal(G* g, int sig, const siginfo_t* info) {
+  // Standard signals do not queue: one that is pending already adds nothing.
+  if (sig < kFirstQueued && g != &g_process && (g->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) return;
   for (Record& r : g_records) {
     G* free = nullptr;
     // Acquire: pairs with the release that freed the record.
@@ -100,13 +120,25 @@ void set_mask(G* g, uint64_t mask) {
   set_kernel_mask(g->m.load(std::memory_order_relaxed), g->sigmask);
 }
 
+// A signal that the kernel never saw for this thread, and that the program does not catch.
+void default_action(int sig) {
+  struct sigaction present;
+  if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler != SIG_DFL) return;
+  raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
+}
+
 // Runs one noted signal on the calling G, which is outside.
 void run_noted(G* g, int sig, siginfo_t* info) {
   const Action& a = g_actions[sig];
+  if (a.handler.load(std::memory_order_relaxed) == nullptr) return default_action(sig);
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
   set_mask(g, old | a.mask.load(std::memory_order_relaxed) | ((flags & SA_NODEFER) != 0 ? 0 : bit(sig)));
+  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) {
+    struct sigaction standard {};
+    real.sigaction(sig, &standard, nullptr);
+  }
   ucontext_t uc{};
   memcpy(&uc.uc_sigmask, &old, sizeof old);
   call_handler(sig, info, &uc);
@@ -135,14 +167,21 @@ void deliver(G* g) {
 
 void on_signal(int sig, siginfo_t* info, void* context) {
   G* g = this_g();
-  if (g == nullptr) return call_handler(sig, info, context);
-  if (g->system) {
-    if (synchronous(sig, info)) return call_handler(sig, info, context);
-    note_signal(&g_process, sig, info);
-    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+  bool poke = is_poke(info);
+  if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
+  if (g->locks != 0 && !synchronous(sig, info)) {
+    if (poke) return;
+    // In the middle of a switch the kernel's mask may be another G's already.
+    if (g->system || (g->sigmask & bit(sig)) != 0) {
+      note_signal(&g_process, sig, info);
+      process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+      return;
+    }
+    note_signal(g, sig, info);
+    if (g->wired) g->note.signal();  // it may be about to sleep
     return;
   }
-  if (g->locks != 0 && !synchronous(sig, info)) return note_signal(g, sig, info);
+  if (g->system) return call_handler(sig, info, context);
   // The kernel blocked what the action says; the G may be switched out inside the handler and come back elsewhere.
   auto* uc = static_cast<ucontext_t*>(context);
   uint64_t before;
@@ -150,31 +189,85 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   before &= ~kUnmaskable;
   const Action& a = g_actions[sig];
   uint64_t nodefer = (a.flags.load(std::memory_order_relaxed) & SA_NODEFER) != 0 ? 0 : bit(sig);
-  uint64_t during = (before | a.mask.load(std::memory_order_relaxed) | nodefer) & ~kUnmaskable;
-  g->sigmask = during;
-  g->m.load(std::memory_order_relaxed)->kmask = during;
-  // A poke of signal_thread(): the real thing is in a record.
-  bool poke = info->si_code == SI_TKILL && info->si_pid == sys_getpid() && (g->sigpend.load() & bit(sig)) != 0;
-  if (!poke) call_handler(sig, info, context);
+  if (poke) {
+    set_mask(g, g->sigmask);
+    deliver(g);
+  } else {
+    uint64_t during = (g->sigmask | a.mask.load(std::memory_order_relaxed) | nodefer) & ~kUnmaskable;
+    g->sigmask = during;
+    g->m.load(std::memory_order_relaxed)->kmask = during;
+    call_handler(sig, info, context);
+  }
   memcpy(&before, &uc->uc_sigmask, sizeof before);  // the handler may have changed what is restored
   before &= ~kUnmaskable;
   g = this_g();
   g->sigmask = before;
   g->m.load(std::memory_order_relaxed)->kmask = before;
-  if (poke) deliver(g);
 }
 
-// On g0, between Gs: gives signals that came to no G to main.
+// Makes g, which has a note, look at it. Inside.
+void alert(G* g, int sig) {
+  if (interrupt_wait(g)) return;
+  // Either we see that g runs, and where, or g sees the note when it leaves.
+  if (sched.fence_on_enter)
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter's
+  else
+    raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  if (signal_waiter_poke(g, sig)) return;
+  M* m = g->m.load(std::memory_order_relaxed);
+  if (g->state != GState::kRunning || m == nullptr || (g->sigmask & bit(sig)) != 0) return;
+  if (g_actions[sig].handler.load(std::memory_order_relaxed) == nullptr) return;
+  signal_poke(m, sig);
+}
+
+struct NotBlocking {
+  uint64_t bit;
+  static bool fits(const G* g, const void* self) {
+    return (g->sigmask & static_cast<const NotBlocking*>(self)->bit) == 0;
+  }
+};
+
+// Main, if it can; else a G that waits or runs. Null: none found.
+G* find_taker(uint64_t mask_bit) {
+  NotBlocking wanted{mask_bit};
+  if (sched.main_g != nullptr && NotBlocking::fits(sched.main_g, &wanted)) return sched.main_g;
+  if (G* g = find_waiting(NotBlocking::fits, &wanted)) return g;
+  for (int i = 0; i < sched.nprocs; ++i) {
+    M* m = sched.ps[i]->m.load(std::memory_order_acquire);  // pairs with acquire_p
+    G* g = m != nullptr ? m->cur : nullptr;
+    if (g != nullptr && !g->system && NotBlocking::fits(g, &wanted)) return g;
+  }
+  return nullptr;
+}
+
+// On g0, between Gs, and on sysmon: gives signals that came to no G to one. What all block stays with the process.
 void route() {
   uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);  // pairs with on_signal
-  G* target = sched.main_g;
+  due |= held_signals.exchange(0, std::memory_order_relaxed);
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
     due &= due - 1;
+    G* target = find_taker(bit(sig));
+    if (target == nullptr) {
+      held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with take_held
+      continue;
+    }
     siginfo_t info;
     while (take_record(&g_process, sig, &info)) note_signal(target, sig, &info);
+    alert(target, sig);
   }
-  interrupt_wait(target);
+}
+
+// What the process holds and g does not block becomes g's.
+void take_held(G* g) {
+  uint64_t due = held_signals.load(std::memory_order_seq_cst) & ~g->sigmask;  // pairs with route
+  while (due != 0) {
+    int sig = __builtin_ctzll(due) + 1;
+    due &= due - 1;
+    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
+    siginfo_t info;
+    while (take_record(&g_process, sig, &info)) note_signal(g, sig, &info);
+  }
 }
 
 bool is_function(const struct sigaction* a) {
@@ -204,6 +297,8 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
       memcpy(old, &present, sizeof present);
     }
     set_mask(g, next);
+    if (g == sched.main_g) sysmon_mask(next);
+    if (MN_UNLIKELY(held_signals.load(std::memory_order_relaxed) != 0)) take_held(g);
     deliver(g);
     return 0;
   }
@@ -233,6 +328,8 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
   } else if (real.sigaction(sig, action, &present) != 0) {
     return errno;
+  } else if (action != nullptr) {
+    a.handler.store(nullptr, std::memory_order_relaxed);
   }
   if (old == nullptr) return 0;
   *old = present;
@@ -246,16 +343,14 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
 int signal_thread(pthread_t t, int sig, const sigval* value) {
   G* g = thread_g(t);
   if (g == nullptr) return value != nullptr ? real.pthread_sigqueue(t, sig, *value) : real.pthread_kill(t, sig);
+  if (ended(g)) return value != nullptr ? ESRCH : 0;  // as glibc since 2.34, whatever the signal
   if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
-  if ((g->life.load(std::memory_order_relaxed) & kDead) != 0) return 0;  // as glibc since 2.34
   if (sig == 0) return 0;
-  struct sigaction present;
-  real.sigaction(sig, nullptr, &present);
-  M* m = g->m.load(std::memory_order_relaxed);
-  bool caught = present.sa_sigaction == on_signal;
-  bool running = g->state == GState::kRunning && m != nullptr;
+  bool caught = g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
   bool blocked = (g->sigmask & bit(sig)) != 0;
-  if (!caught && !blocked) {
+  if (!caught && !blocked && !signal_waited_for(g, sig)) {
+    struct sigaction present;
+    if (real.sigaction(sig, nullptr, &present) != 0) return errno;
     if (present.sa_handler == SIG_IGN) return 0;
     return static_cast<int>(-raw_syscall(SYS_kill, sys_getpid(), sig));  // the default concerns the process
   }
@@ -265,25 +360,56 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   info.si_pid = sys_getpid();
   info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
   if (value != nullptr) info.si_value = *value;
-  G* self = self_g();
-  if (blocked && running && (g != self || !caught)) {
-    // It may be waiting for it in sigwait: the kernel must know.
-    int ktid = m->ktid.load(std::memory_order_relaxed);
-    return static_cast<int>(-(value != nullptr
-                                  ? raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), ktid, sig, sys_arg(&info))
-                                  : raw_syscall(SYS_tgkill, sys_getpid(), ktid, sig)));
-  }
   note_signal(g, sig, &info);
-  if (g == self) {
+  if (g == self_g()) {
     deliver(g);
     return 0;
   }
   enter();
-  interrupt_wait(g);
+  alert(g, sig);
   leave();
-  if (g->state == GState::kRunning && (m = g->m.load(std::memory_order_relaxed)) != nullptr)
-    raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), sig);
   return 0;
+}
+
+int signal_raise(int sig) {
+  bool noted = sig > 0 && sig < kSignals && sig != 32 && sig != 33 && (self_g()->sigmask & bit(sig)) != 0;
+  // What is not blocked the kernel delivers here and now.
+  return noted ? signal_thread(::pthread_self(), sig, nullptr) : real.raise(sig) == 0 ? 0 : errno;
+}
+
+void signal_poke(M* m, int sig) {
+  siginfo_t info{};
+  info.si_signo = sig;
+  info.si_code = kPokeCode;
+  info.si_pid = sys_getpid();
+  raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), m->ktid.load(std::memory_order_relaxed), sig, sys_arg(&info));
+}
+
+int signal_take(G* g, uint64_t set, siginfo_t* info) {
+  uint64_t due = (g->sigpend.load(std::memory_order_seq_cst) | held_signals.load(std::memory_order_relaxed)) & set;
+  for (; due != 0; due &= due - 1) {  // lowest first (POSIX, for real-time signals)
+    int sig = __builtin_ctzll(due) + 1;
+    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records, as in deliver
+    bool mine = take_record(g, sig, info);
+    bool shared = !mine && take_record(&g_process, sig, info);
+    if (!mine && !shared) continue;
+    // There may be more of a signal that queues.
+    if (mine && sig >= kFirstQueued) g->sigpend.fetch_or(bit(sig), std::memory_order_relaxed);
+    return sig;
+  }
+  return 0;
+}
+
+uint64_t signal_pending(const G* g) {
+  return (g->sigpend.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) & ~kPolicyBit;
+}
+
+void signal_run_unblocked(G* g, uint64_t mask) {
+  uint64_t old = g->sigmask;
+  set_mask(g, mask);
+  take_held(g);
+  deliver(g);
+  set_mask(g, old);
 }
 
 int thread_cancel(pthread_t t) {
@@ -317,6 +443,8 @@ void signals_reset_after_fork() {
   for (Record& r : g_records) r.owner.store(nullptr, std::memory_order_relaxed);
   this_g()->sigpend.store(0, std::memory_order_relaxed);
   process_signals.store(0, std::memory_order_relaxed);
+  held_signals.store(0, std::memory_order_relaxed);
+  signal_waits_reset_after_fork();
 }
 
 }  // namespace mn

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <cstdint>
+
 namespace mn {
 
 int signal_mask(int how, const sigset_t* set, sigset_t* old);
@@ -12,7 +14,30 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
 // `value` null: as pthread_kill; otherwise as pthread_sigqueue.
 int signal_thread(pthread_t t, int sig, const sigval* value);
 
+// --- for waits (sigwait.cc)
+struct G;
+struct M;
+// Sends the M's thread a signal that only says "look at your notes".
+void signal_poke(M* m, int sig);
+// Takes one of the set that is noted for g (the caller) or for the process; 0: none.
+int signal_take(G* g, uint64_t set, siginfo_t* info);
+// What is noted for g or held for the process.
+uint64_t signal_pending(const G* g);
+// Runs what is noted for g (the caller) and not in the mask.
+void signal_run_unblocked(G* g, uint64_t mask);
+// Whether g is in a wait that sig ends; and, in the second, ends it.
+bool signal_waited_for(G* g, int sig);
+bool signal_waiter_poke(G* g, int sig);
+
+// As the functions of POSIX. The first two return the signal's number or -errno; a null timeout waits for ever.
+int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout);
+int signal_suspend(const sigset_t* mask);
+int signal_pending_set(sigset_t* set);
+int signal_stack(const stack_t* stack, stack_t* old);
+int signal_raise(int sig);
+
 void signals_init();
 void signals_reset_after_fork();
+void signal_waits_reset_after_fork();
 
 }  // namespace mn

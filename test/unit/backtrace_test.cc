@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "runtime/os/tcb.h"
 #include "switch_kinds.h"
 
 namespace {

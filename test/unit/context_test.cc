@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests that contexts start where and how they should, run in the order of the switches, and move the thread pointer.
 #include "runtime/arch/context.h"
+#include "runtime/os/tcb.h"
 
 #include <signal.h>
 

@@ -8,6 +8,7 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/init/init.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"

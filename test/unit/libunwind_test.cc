@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/os/tcb.h"
 #include "switch_kinds.h"
 
 namespace {

@@ -4,6 +4,7 @@
 #include <cfenv>
 #include <cstdint>
 
+#include "runtime/os/tcb.h"
 #include "switch_kinds.h"
 
 namespace {

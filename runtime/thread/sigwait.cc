@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Waiting for signals: sigwait and its family, sigsuspend, sigpending; and the alternate stack.
+//
+// Signals for the process come from the kernel, those for one thread from notes (signal.cc), and a wait must see both.
+// It is a kernel wait, on an M that sysmon takes the P from. g->sigwaits says which signals end it, 0 when there is no
+// wait.
+//
+// sigwait sleeps in rt_sigtimedwait for its set and for signal 32, libc's SIGCANCEL, which the M blocks meanwhile. Who
+// notes a signal of the set sends 32. g->sigwaits is written, and the poke is sent, under one lock: when the wait is
+// over no poke is on its way, and one that came and was not needed is taken off. 32 is never delivered, so it needs no
+// handler.
+//
+// sigsuspend sleeps in rt_sigsuspend. The handler that ends it exists, so it is poked with the signal itself.
+//
+// Rejected: signalfd and poll (two descriptors of the program's); a condition variable fed by a thread that waits for
+// all signals in the program's stead (it cannot know which the program would rather have delivered).
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/os/clock.h"
+#include "runtime/os/real.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/signal.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+constexpr int kPoke = 32;
+constexpr uint64_t kPokeBit = uint64_t{1} << (kPoke - 1);
+
+// Leaf lock: taken inside, or with all signals blocked.
+constinit SpinLock g_waits_lock;
+
+uint64_t bits(const sigset_t* set) {
+  uint64_t b;
+  memcpy(&b, set, sizeof b);
+  return b;
+}
+
+void kernel_mask(uint64_t mask) {
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&mask), 0, 8);
+}
+
+void set_waits(G* g, uint64_t set) {
+  enter();
+  {
+    SpinGuard guard(g_waits_lock);
+    g->sigwaits.store(set, std::memory_order_relaxed);
+  }
+  leave();
+}
+
+long timed_wait(uint64_t set, siginfo_t* info, int64_t deadline) {
+  timespec left{};
+  if (deadline != kForever) {
+    int64_t ns = deadline - now_ns();
+    if (ns > 0) left = ns_timespec(ns);
+  }
+  return raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(info), deadline != kForever ? sys_arg(&left) : 0, 8);
+}
+
+}  // namespace
+
+bool signal_waited_for(G* g, int sig) {
+  return (g->sigwaits.load(std::memory_order_relaxed) & (uint64_t{1} << (sig - 1))) != 0;
+}
+
+bool signal_waiter_poke(G* g, int sig) {
+  SpinGuard guard(g_waits_lock);
+  if (!signal_waited_for(g, sig)) return false;
+  signal_poke(g->m.load(std::memory_order_relaxed), g->sigsuspended ? sig : kPoke);
+  return true;
+}
+
+int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
+  G* g = self_g();
+  uint64_t wanted = bits(set) & ~kUnmaskable;
+  if (timeout != nullptr && !valid_timespec(*timeout)) return -EINVAL;
+  cancellation_point();
+  int64_t deadline = kForever;
+  if (timeout != nullptr && __builtin_add_overflow(now_ns(), timespec_ns(*timeout), &deadline)) deadline = kForever;
+  siginfo_t got{};
+  set_waits(g, wanted);
+  // The M is ours until set_waits() enters libmn again.
+  kernel_mask(g->sigmask | kPokeBit);
+  long result;
+  for (;;) {
+    result = signal_take(g, wanted, &got);
+    if (result != 0) break;
+    result = timed_wait(wanted | kPokeBit, &got, deadline);
+    if (result != kPoke) break;
+    if (g->cancelled.load(std::memory_order_relaxed)) {
+      result = -EINTR;
+      break;
+    }
+  }
+  {
+    kernel_mask(kAllMasked | kPokeBit);  // no handler while the lock is held
+    SpinGuard guard(g_waits_lock);
+    g->sigwaits.store(0, std::memory_order_relaxed);
+  }
+  siginfo_t poke;
+  while (timed_wait(kPokeBit, &poke, 0) == kPoke) {
+  }
+  kernel_mask(g->sigmask);
+  g->m.load(std::memory_order_relaxed)->kmask = g->sigmask;
+  cancellation_point();
+  if (result > 0 && info != nullptr) *info = got;
+  return static_cast<int>(result);
+}
+
+int signal_suspend(const sigset_t* mask) {
+  G* g = self_g();
+  uint64_t during = bits(mask) & ~kUnmaskable;
+  cancellation_point();
+  uint64_t before = g->sigmask;
+  g->sigsuspended = true;
+  set_waits(g, ~during);
+  kernel_mask(kAllMasked);
+  if ((signal_pending(g) & ~during) != 0) {
+    signal_run_unblocked(g, during);
+  } else {
+    g->sigmask = during;
+    raw_syscall(SYS_rt_sigsuspend, sys_arg(&during), 8);
+  }
+  g = this_g();
+  g->sigmask = before;
+  set_kernel_mask(g->m.load(std::memory_order_relaxed), before);
+  set_waits(g, 0);
+  g->sigsuspended = false;
+  cancellation_point();
+  return EINTR;
+}
+
+void signal_waits_reset_after_fork() {
+  g_waits_lock.reset_after_fork();
+}
+
+int signal_pending_set(sigset_t* set) {
+  uint64_t kernel = 0;
+  long error = raw_syscall(SYS_rt_sigpending, sys_arg(&kernel), 8);
+  if (error != 0) return static_cast<int>(-error);
+  kernel |= signal_pending(self_g());
+  sigemptyset(set);
+  memcpy(set, &kernel, sizeof kernel);
+  return 0;
+}
+
+// The kernel has it per kernel thread; the scheduler sets the next G's when it is another.
+int signal_stack(const stack_t* stack, stack_t* old) {
+  G* g = self_g();
+  // Inside: the M that is asked is the M that is noted.
+  M* m = enter();
+  auto error = static_cast<int>(-raw_syscall(SYS_sigaltstack, sys_arg(stack), sys_arg(old)));
+  if (error == 0 && stack != nullptr) {
+    bool none = (stack->ss_flags & SS_DISABLE) != 0;
+    g->altstack = m->altstack = none ? AltStack{} : AltStack{stack->ss_sp, stack->ss_size, stack->ss_flags};
+  }
+  leave();
+  return error;
+}
+
+}  // namespace mn

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Waits that POSIX and C11 names share. errno values. They are cancellation points.
+#pragma once
+
+#include "runtime/sync/cond.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+
+// The mutex is held again when a cancellation acts. A wait that a signal handler ended is a spurious wake-up.
+inline int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
+  cancellation_point();
+  int error = cond_wait(c, m, deadline);
+  if (MN_LIKELY(error != EINTR)) return error;
+  cancellation_point();
+  return 0;
+}
+
+// Sleeps until `deadline`; 0, or EINTR with what is left in *left (ns).
+inline int sleep_until(const Deadline& deadline, int64_t* left) {
+  cancellation_point();
+  int error = thread_sleep(deadline);
+  if (error != EINTR) return 0;
+  cancellation_point();
+  int64_t now = clock_ns(deadline.clock);
+  *left = deadline.at > now ? deadline.at - now : 0;
+  return EINTR;
+}
+
+// On CLOCK_MONOTONIC; kForever - 1 when the sum overflows.
+inline Deadline after(int64_t ns) {
+  int64_t at;
+  if (__builtin_add_overflow(now_ns(), ns, &at)) at = kForever - 1;
+  return {CLOCK_MONOTONIC, at};
+}
+
+// *remaining (may be null) is written on EINTR only, as nanosleep does.
+inline int sleep_for(const timespec& request, timespec* remaining) {
+  int64_t left = 0;
+  int error = sleep_until(after(timespec_ns(request)), &left);
+  if (error == EINTR && remaining != nullptr) *remaining = ns_timespec(left);
+  return error;
+}
+
+// Whether the caller is scheduled by us; everyone else sleeps in the kernel.
+inline bool scheduled() {
+  return on() && this_g() != nullptr && !this_g()->wired;
+}
+
+inline bool valid_sleep(const timespec* t) {
+  return t != nullptr && valid_timespec(*t) && t->tv_sec >= 0;
+}
+
+}  // namespace mn
