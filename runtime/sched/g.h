@@ -85,7 +85,7 @@ struct G {
   bool user_stack = false;
   bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
   char name[16] = {};                     // inherited from the creator; main's is the kernel's
-  struct KernelPolicy* policy = nullptr;  // thread/policy.cc; malloc'ed
+  struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
 };
 
 // The running G; null on threads that libmn has not met. A variable of the G itself, as all TLS is.

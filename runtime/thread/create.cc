@@ -83,20 +83,20 @@ struct KernelStart {
 
 void* kernel_thread_main(void* p) {
   KernelStart s = *static_cast<KernelStart*>(p);
-  ::free(p);
+  unmap_memory(p, kPageSize);
   self_g();
   return s.start(s.arg);
 }
 
 int create_kernel_thread(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
-  auto* s = static_cast<KernelStart*>(::malloc(sizeof(KernelStart)));
+  auto* s = static_cast<KernelStart*>(map_memory(kPageSize));
   if (s == nullptr) return EAGAIN;
   *s = {start, arg};
   count_kernel_thread(1);
   int error = real.pthread_create(out, attr, kernel_thread_main, s);
   if (error != 0) {
     count_kernel_thread(-1);
-    ::free(s);
+    unmap_memory(s, kPageSize);
   }
   return error;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/thread.h"
@@ -20,7 +21,7 @@ constinit long g_cpu_bytes = 0;
 // Null: out of memory. Freed when the thread ends.
 KernelPolicy* policy_of(G* g) {
   if (g->policy == nullptr) {
-    void* memory = ::malloc(sizeof(KernelPolicy));
+    void* memory = map_memory(kPageSize);
     if (memory != nullptr) g->policy = new (memory) KernelPolicy;
   }
   return g->policy;
@@ -79,7 +80,7 @@ void apply_policy(G* g) {
 }
 
 void forget_policy(G* g) {
-  ::free(g->policy);
+  if (g->policy != nullptr) unmap_memory(g->policy, kPageSize);
   g->policy = nullptr;
 }
 

@@ -10,8 +10,6 @@
 //   unknown to libmn                   runs now
 //   synchronous (SIGSEGV ... by fault) runs now, wherever: it belongs to the instruction
 //
-// A note is a record from a fixed pool, taken and freed without locks, so that handlers may do it.
-//
 // Signals for one thread (pthread_kill) never go to the kernel's queue of a kernel thread, from which the G may move:
 // they are noted. A G that runs outside is poked: its M gets the same signal, marked kPokeCode, which ends what it does
 // in the kernel as the signal would, and makes it look at its notes. A poke that arrives late finds no note and does
@@ -31,15 +29,12 @@
 
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
 namespace {
-
-constexpr int kSignals = 65;
-constexpr int kRecords = 512;
-constexpr int kFirstQueued = 32;  // real-time signals queue
 
 struct Action {
   std::atomic<void*> handler{nullptr};  // sa_sigaction; null: the kernel has the program's own disposition
@@ -47,21 +42,7 @@ struct Action {
   std::atomic<int> flags{0};
 };
 
-// owner: null free; kClaimed being filled; else the G it is for.
-struct Record {
-  std::atomic<G*> owner{nullptr};
-  int sig = 0;
-  siginfo_t info{};
-};
-
 constinit Action g_actions[kSignals];
-constinit Record g_records[kRecords];
-constinit G g_claimed;  // only its address matters
-constinit G g_process;  // stands for "whoever can take it"
-
-uint64_t bit(int sig) {
-  return uint64_t{1} << (sig - 1);
-}
 
 bool synchronous(int sig, const siginfo_t* info) {
   bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
@@ -85,34 +66,6 @@ void call_handler(int sig, siginfo_t* info, void* uc) {
     reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
   else
     reinterpret_cast<void (*)(int)>(handler)(sig);
-}
-
-void note_signal(G* g, int sig, const siginfo_t* info) {
-  // Standard signals do not queue: one that is pending already adds nothing.
-  if (sig < kFirstQueued && g != &g_process && (g->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) return;
-  for (Record& r : g_records) {
-    G* free = nullptr;
-    // Acquire: pairs with the release that freed the record.
-    if (!r.owner.compare_exchange_strong(free, &g_claimed, std::memory_order_acquire)) continue;
-    r.sig = sig;
-    r.info = *info;
-    r.owner.store(g, std::memory_order_release);  // Release: pairs with take_record.
-    break;
-  }
-  // Seq_cst: pairs with must_look_up (waitq.cc).
-  g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);
-}
-
-bool take_record(G* g, int sig, siginfo_t* info) {
-  for (Record& r : g_records) {
-    if (r.owner.load(std::memory_order_acquire) != g || r.sig != sig) continue;  // Acquire: pairs with note_signal.
-    G* mine = g;
-    if (!r.owner.compare_exchange_strong(mine, &g_claimed, std::memory_order_acquire)) continue;
-    *info = r.info;
-    r.owner.store(nullptr, std::memory_order_release);  // Release: read; pairs with note_signal.
-    return true;
-  }
-  return false;
 }
 
 void set_mask(G* g, uint64_t mask) {
@@ -161,7 +114,7 @@ void deliver(G* g) {
     // Before the records: one noted later sets it again (pairs with note_signal).
     g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
     siginfo_t info;
-    while (take_record(g, sig, &info)) run_noted(g, sig, &info);
+    while (take_note(g, sig, &info)) run_noted(g, sig, &info);
   }
 }
 
@@ -173,7 +126,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (poke) return;
     // In the middle of a switch the kernel's mask may be another G's already.
     if (g->system || (g->sigmask & bit(sig)) != 0) {
-      note_signal(&g_process, sig, info);
+      note_signal(kProcess, sig, info);
       process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
       return;
     }
@@ -253,7 +206,7 @@ void route() {
       continue;
     }
     siginfo_t info;
-    while (take_record(&g_process, sig, &info)) note_signal(target, sig, &info);
+    while (take_note(kProcess, sig, &info)) note_signal(target, sig, &info);
     alert(target, sig);
   }
 }
@@ -266,7 +219,7 @@ void take_held(G* g) {
     due &= due - 1;
     held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
-    while (take_record(&g_process, sig, &info)) note_signal(g, sig, &info);
+    while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info);
   }
 }
 
@@ -386,12 +339,13 @@ void signal_poke(M* m, int sig) {
 }
 
 int signal_take(G* g, uint64_t set, siginfo_t* info) {
+  // Seq_cst: pairs with note_signal, as the waiter is announced before it looks and the signal before its sender looks.
   uint64_t due = (g->sigpend.load(std::memory_order_seq_cst) | held_signals.load(std::memory_order_relaxed)) & set;
   for (; due != 0; due &= due - 1) {  // lowest first (POSIX, for real-time signals)
     int sig = __builtin_ctzll(due) + 1;
     g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records, as in deliver
-    bool mine = take_record(g, sig, info);
-    bool shared = !mine && take_record(&g_process, sig, info);
+    bool mine = take_note(g, sig, info);
+    bool shared = !mine && take_note(kProcess, sig, info);
     if (!mine && !shared) continue;
     // There may be more of a signal that queues.
     if (mine && sig >= kFirstQueued) g->sigpend.fetch_or(bit(sig), std::memory_order_relaxed);
@@ -412,27 +366,6 @@ void signal_run_unblocked(G* g, uint64_t mask) {
   set_mask(g, old);
 }
 
-int thread_cancel(pthread_t t) {
-  G* g = thread_g(t);
-  if (g == nullptr || g == self_g()) return real.pthread_cancel(t);
-  // Sets the bit in the TCB and readies libc's handler; the signal that it sends goes to no kernel thread.
-  real.pthread_cancel(t);
-  g->cancelled.store(true, std::memory_order_relaxed);
-  g->cancel_poke.store(true, std::memory_order_seq_cst);  // pairs with must_look_up
-  enter();
-  bool parked = interrupt_wait(g);
-  leave();
-  M* m = g->m.load(std::memory_order_relaxed);
-  if (!parked && g->state == GState::kRunning && m != nullptr)
-    raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), 32 /* SIGCANCEL */);
-  return 0;
-}
-
-void cancellation_point() {
-  G* g = self_g();
-  if (g->cancelled.load(std::memory_order_relaxed)) real.pthread_testcancel();
-}
-
 void signals_init() {
   deliver_signals = deliver;
   route_process_signals = route;
@@ -440,7 +373,7 @@ void signals_init() {
 
 void signals_reset_after_fork() {
   // Pending signals are not inherited (POSIX fork).
-  for (Record& r : g_records) r.owner.store(nullptr, std::memory_order_relaxed);
+  forget_notes();
   this_g()->sigpend.store(0, std::memory_order_relaxed);
   process_signals.store(0, std::memory_order_relaxed);
   held_signals.store(0, std::memory_order_relaxed);

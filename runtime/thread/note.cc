@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/thread/note.h"
+
+#include <atomic>
+
+namespace mn {
+
+constinit G process_notes;
+
+namespace {
+
+constexpr int kRecords = 512;
+
+// owner: null free; kClaimed being filled; else the G it is for.
+struct Record {
+  std::atomic<G*> owner{nullptr};
+  int sig = 0;
+  siginfo_t info{};
+};
+
+constinit Record g_records[kRecords];
+constinit G g_claimed;  // only its address matters
+
+}  // namespace
+
+void note_signal(G* g, int sig, const siginfo_t* info) {
+  // Standard signals do not queue: one that is pending already adds nothing.
+  if (sig < kFirstQueued && g != kProcess && (g->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) return;
+  for (Record& r : g_records) {
+    G* free = nullptr;
+    // Acquire: pairs with the release that freed the record.
+    if (!r.owner.compare_exchange_strong(free, &g_claimed, std::memory_order_acquire)) continue;
+    r.sig = sig;
+    r.info = *info;
+    r.owner.store(g, std::memory_order_release);  // Release: pairs with take_note.
+    break;
+  }
+  // Seq_cst: pairs with must_look_up (waitq.cc).
+  g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);
+}
+
+bool take_note(G* g, int sig, siginfo_t* info) {
+  for (Record& r : g_records) {
+    if (r.owner.load(std::memory_order_acquire) != g || r.sig != sig) continue;  // Acquire: pairs with note_signal.
+    G* mine = g;
+    if (!r.owner.compare_exchange_strong(mine, &g_claimed, std::memory_order_acquire)) continue;
+    *info = r.info;
+    r.owner.store(nullptr, std::memory_order_release);  // Release: read; pairs with note_signal.
+    return true;
+  }
+  return false;
+}
+
+void forget_notes() {
+  for (Record& r : g_records) r.owner.store(nullptr, std::memory_order_relaxed);
+}
+
+}  // namespace mn

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Notes: signals that came for a G, or for the process, and have not been taken. A note is a record from a fixed pool,
+// taken and freed without locks, so that handlers may write them anywhere. When the pool is full the signal keeps its
+// bit and loses its siginfo: it is then lost, as a real-time signal beyond RLIMIT_SIGPENDING is natively.
+//
+// G::sigpend has a bit for each signal that is noted for the G. It is set after the record is written and cleared
+// before records are looked for: what is noted in between is found at the next look.
+#pragma once
+
+#include <signal.h>
+
+#include <cstdint>
+
+#include "runtime/sched/g.h"
+
+namespace mn {
+
+constexpr int kSignals = 65;
+constexpr int kFirstQueued = 32;  // real-time signals queue, others are pending once
+
+inline uint64_t bit(int sig) {
+  return uint64_t{1} << (sig - 1);
+}
+
+// Stands for "whoever can take it".
+extern G process_notes;
+constexpr G* kProcess = &process_notes;
+
+void note_signal(G* g, int sig, const siginfo_t* info);
+// False: there is none.
+bool take_note(G* g, int sig, siginfo_t* info);
+void forget_notes();
+
+}  // namespace mn
