@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a thread may ask about threads, its sleep and its yield.
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
+#include "runtime/base/text.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -24,17 +26,52 @@ int thread_getattr(pthread_t t, pthread_attr_t* attr) {
   return 0;
 }
 
+namespace {
+
+// Main's name is the process's in the kernel, and is there whichever M runs main.
+class MainsName {
+ public:
+  explicit MainsName(int flags) {
+    Text path;
+    path << "/proc/self/task/" << sys_getpid() << "/comm";
+    fd_ = raw_syscall(SYS_openat, AT_FDCWD, sys_arg(path.c_str()), flags | O_CLOEXEC);
+  }
+  ~MainsName() {
+    if (fd_ >= 0) raw_syscall(SYS_close, fd_);
+  }
+  // 0 or errno
+  int set(const char* name) { return result(fd_ < 0 ? fd_ : raw_syscall(SYS_write, fd_, sys_arg(name), length(name))); }
+  int get(char* buf, size_t size) {
+    long n = fd_ < 0 ? fd_ : raw_syscall(SYS_read, fd_, sys_arg(buf), static_cast<long>(size));
+    if (n > 0) buf[n - 1] = 0;  // a new line
+    return result(n);
+  }
+
+ private:
+  static int result(long n) { return n < 0 ? static_cast<int>(-n) : 0; }
+  static long length(const char* name) { return name[0] == 0 ? 1 : static_cast<long>(strlen(name)); }
+  long fd_;
+};
+
+bool moving_main(const G* g) {
+  return g != nullptr && g == sched.main_g && !g->wired;
+}
+
+}  // namespace
+
 int thread_setname(pthread_t t, const char* name) {
   G* g = thread_g(t);
   size_t size = strlen(name);
   if (size >= sizeof g->name) return ERANGE;
   if (g != nullptr && ended(g)) return ENOENT;
   if (g != nullptr) memcpy(g->name, name, size + 1);
+  if (moving_main(g)) return MainsName(O_WRONLY).set(name);
   return g == nullptr || g->slot == nullptr ? real.pthread_setname_np(t, name) : 0;
 }
 
 int thread_getname(pthread_t t, char* buf, size_t size) {
   G* g = thread_g(t);
+  if (moving_main(g)) return size < sizeof g->name ? ERANGE : MainsName(O_RDONLY).get(buf, size);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getname_np(t, buf, size);
   if (ended(g)) return ENOENT;
   if (size < sizeof g->name) return ERANGE;  // as glibc: room for any name is asked for
