@@ -6,7 +6,7 @@
 
 using namespace mn;
 
-MN_SHIM int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
+MN_SHIM MN_FLATTEN int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
   return on() && !cond_is_libcs(c) ? wait_cond(c, m, Deadline{}) : real.pthread_cond_wait(c, m);
 }
 MN_SHIM int pthread_cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* abstime) {

@@ -23,7 +23,7 @@ int timed_take(sem_t* s, clockid_t clock, const timespec* abstime) {
 
 }  // namespace
 
-MN_SHIM int sem_wait(sem_t* s) {
+MN_SHIM MN_FLATTEN int sem_wait(sem_t* s) {
   return on() && !sem_is_libcs(s) ? take(s, Deadline{}) : real.sem_wait(s);
 }
 MN_SHIM int sem_timedwait(sem_t* s, const timespec* abstime) {

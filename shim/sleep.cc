@@ -9,7 +9,7 @@
 
 using namespace mn;
 
-MN_SHIM int sched_yield() {
+MN_SHIM MN_FLATTEN int sched_yield() {
   if (!on()) return real.sched_yield();
   thread_yield();
   return 0;

@@ -10,7 +10,7 @@ MN_SHIM int pthread_create(pthread_t* t, const pthread_attr_t* attr, void* (*sta
   return on() ? thread_create(t, attr, start, arg) : real.pthread_create(t, attr, start, arg);
 }
 
-MN_SHIM int pthread_join(pthread_t t, void** result) {
+MN_SHIM MN_FLATTEN int pthread_join(pthread_t t, void** result) {
   if (!on() || thread_g(t) == nullptr) return real.pthread_join(t, result);
   cancellation_point();
   return thread_join(t, result, Deadline{}, false);

@@ -144,7 +144,7 @@ G* take_waiter(Bucket* b, const void* key) {
   return g;
 }
 
-int wait_on(const void* key, const WaitOptions& options, WaitHooks& hooks) {
+MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& hooks) {
   G* g = this_g();
   Waiter w;
   w.key = key;
