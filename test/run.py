@@ -45,7 +45,6 @@ FALLBACK_PROCS = 2
 DOTS_PER_LINE = 80
 DETAIL_LINES = 80
 
-Gap = collections.namedtuple('Gap', 'name procs reason')
 Finding = collections.namedtuple('Finding', 'name failure command details wall')
 
 
@@ -106,7 +105,6 @@ class Runner:
         self._report = Report()
         self._suite = suite.Suite(ROOT, options.lib, options.timeout)
         self._tests = []
-        self._gaps = read_gaps()
 
     def run(self):
         wanted = self._options.groups
@@ -124,7 +122,7 @@ class Runner:
             self._totalled('real programs', 'scripts/apps.py', '--quick')
         if {'libmn', 'fallback'} & set(wanted):
             print('known gaps, not run under libmn (test/gaps.txt):')
-            print('\n'.join(f'  {gap.name} (MN_PROCS {gap.procs}): {gap.reason}' for gap in self._gaps))
+            print('\n'.join(f'  {gap.name} (MN_PROCS {gap.procs}): {gap.reason}' for gap in self._suite.gaps))
         if self._options.slow:
             self._report.slowest(self._options.slow)
         return self._report
@@ -189,11 +187,8 @@ class Runner:
         words = [f'{key}={value}' for key, value in {'MN_PROCS': procs, **extra}.items()]
         self._each('preload tests, ' + ' '.join(words),
                    [lambda t=t: self._suite.run_libmn(t, procs, extra)
-                    for t in self._tests if t.wants(procs) and not self._is_gap(t, procs)
+                    for t in self._tests if t.wants(procs) and not self._suite.is_gap(t, procs)
                     for _ in range(self._options.repeat)])
-
-    def _is_gap(self, test, procs):
-        return any(gap.name == test.name and gap.procs in ('*', str(procs)) for gap in self._gaps)
 
     def _scale(self):
         self._report.group('many threads')
@@ -229,12 +224,6 @@ class Runner:
             print(last, end='')
             print(f'FAILED {title}: {process.ending(child.returncode)} without a total')
             self._report.failed += 1
-
-
-def read_gaps():
-    with open(os.path.join(ROOT, 'test', 'gaps.txt')) as file:
-        return [Gap(*line.split(None, 2)) for line in file.read().splitlines()
-                if line and not line.startswith('#')]
 
 
 def find_unit_binaries():

@@ -13,6 +13,7 @@ libmn was at work, see verdict.py. What differs from that a test says itself:
   // test: signal=yes           the program is meant to die of a signal
 """
 
+import collections
 import os
 import re
 import shlex
@@ -99,6 +100,15 @@ def clean_environment():
             if not key.startswith(('MN_', 'GTEST_', 'OMP_', 'GOMP_'))}
 
 
+Gap = collections.namedtuple('Gap', 'name procs reason')
+
+
+def _read_gaps(root):
+    with open(os.path.join(root, 'test', 'gaps.txt')) as file:
+        return [Gap(*line.split(None, 2)) for line in file.read().splitlines()
+                if line and not line.startswith('#')]
+
+
 class Suite:
     """The tests under `root`, and how each ran natively: once, the first time that is needed."""
 
@@ -109,6 +119,7 @@ class Suite:
         self._env = clean_environment()
         self._native = {}
         self._lock = threading.Lock()
+        self.gaps = _read_gaps(root)
 
     def preload_tests(self):
         binary = 'build/test/preload_tests'
@@ -146,6 +157,10 @@ class Suite:
                                         _native_failure(test, result))
                 gate[1] = outcome, result
             return gate[1]
+
+    def is_gap(self, test, procs):
+        """Whether test/gaps.txt says that libmn cannot do this yet."""
+        return any(gap.name == test.name and gap.procs in ('*', str(procs)) for gap in self.gaps)
 
     def run_libmn(self, test, procs, extra=None):
         """The Outcome under libmn with MN_PROCS=procs and the options `extra`."""
