@@ -359,6 +359,18 @@ class SuiteOfPrograms(unittest.TestCase):
         self.assertTrue(test.wants(2))
         self.assertIsNone(self.failure())
 
+    def test_gaps(self):
+        os.makedirs(os.path.join(self.root, 'test'), exist_ok=True)
+        with open(os.path.join(self.root, 'test', 'gaps.txt'), 'w') as file:
+            file.write('# comment\none * a reason\ntwo 1 another reason\n')
+        gaps = suite.Suite(self.root, stub, timeout=20)
+        one, two, three = (suite.Test(name, [], False) for name in ('one', 'two', 'three'))
+        self.assertTrue(gaps.is_gap(one, 8))
+        self.assertTrue(gaps.is_gap(two, 1))
+        self.assertFalse(gaps.is_gap(two, 2))
+        self.assertFalse(gaps.is_gap(three, 1))
+        self.assertEqual(gaps.gaps[1].reason, 'another reason')
+
     def test_bad_suite(self):
         self.add('odd', '', head='test: nativ=no')
         with self.assertRaises(suite.BadSuite):
