@@ -57,6 +57,8 @@ struct G {
   std::atomic<uint64_t> sigwaits{0};  // signals that end its wait for signals (thread/sigwait.cc)
   bool sigsuspended = false;          // that wait is sigsuspend
   AltStack altstack;
+  // Handlers that ran on it so far, and those of them without SA_RESTART: which calls they end, signal(7) says.
+  uint32_t handlers = 0, hard_handlers = 0;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
   std::atomic<bool> cancel_poke{false};

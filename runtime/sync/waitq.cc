@@ -220,6 +220,12 @@ int wake(const void* key, int count) {
   return n;
 }
 
+G* unpark(const void* key) {
+  Bucket* b = bucket_of(key);
+  SpinGuard guard(b->lock);
+  return take_waiter(b, key);
+}
+
 bool interrupt_wait(G* g) {
   for (;;) {
     // Seq_cst: see must_look_up.

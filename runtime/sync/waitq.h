@@ -81,6 +81,9 @@ int wait_if(const void* key, const WaitOptions& options, Check check) {
 // Inside. Wakes up to `count` waiters in order of arrival; returns how many.
 int wake(const void* key, int count);
 
+// Inside. The same for one, which the caller makes runnable; null: nobody waits.
+G* unpark(const void* key);
+
 // Inside. Ends g's present wait with EINTR if there is one that may be interrupted.
 bool interrupt_wait(G* g);
 

@@ -18,6 +18,9 @@
 #include "runtime/thread/thread.h"
 
 namespace mn {
+
+constinit Hook fork_reset_descriptors = nullptr;
+
 namespace {
 
 void prepare() {
@@ -36,6 +39,7 @@ void child() {
   waitq_reset_after_fork();
   once_reset_after_fork();
   sched_reset_after_fork();
+  fork_reset_descriptors();
   threads_forget_after_fork();
   signals_reset_after_fork();
   leave();

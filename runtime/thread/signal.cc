@@ -62,6 +62,10 @@ void call_handler(int sig, siginfo_t* info, void* uc) {
   if (handler == nullptr) return;
   int flags = a.flags.load(std::memory_order_relaxed);
   if ((flags & static_cast<int>(SA_RESETHAND)) != 0) a.handler.store(nullptr, std::memory_order_relaxed);
+  if (G* g = this_g()) {
+    ++g->handlers;
+    if ((flags & SA_RESTART) == 0) ++g->hard_handlers;
+  }
   if ((flags & SA_SIGINFO) != 0)
     reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
   else

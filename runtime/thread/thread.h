@@ -62,5 +62,7 @@ void run_key_destructors();
 
 void adopt_init();
 void fork_init();
+// In the child: what io/ knows of descriptors (io/netpoll.h).
+extern void (*fork_reset_descriptors)();
 
 }  // namespace mn
