@@ -23,6 +23,13 @@ def connect(port):
     return connection
 
 
+def datagrams(port):
+    connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    connection.settimeout(SECONDS)
+    connection.connect((HOST, port))
+    return connection
+
+
 def read_exactly(connection, size):
     parts = []
     while size > 0:

@@ -90,7 +90,7 @@ def ab(server, port, path, requests):
 NGINX = '''daemon off;
 pid {folder}/pid;
 error_log stderr warn;
-worker_processes 1;
+worker_processes {workers};
 {main}
 events {{ worker_connections 4096; }}
 http {{
@@ -110,11 +110,12 @@ http {{
 '''
 
 
-def nginx_argv(folder, port, main='', server=''):
+def nginx_argv(folder, port, main='', server='', workers=1):
     """Writes an nginx configuration and gives the command that uses it."""
     path = os.path.join(folder, 'nginx.conf')
     with open(path, 'w') as file:
-        file.write(NGINX.format(folder=folder, host=net.HOST, port=port, main=main, server=server))
+        file.write(NGINX.format(folder=folder, host=net.HOST, port=port, main=main, server=server,
+                                workers=workers))
     os.chmod(folder, 0o755)
     return [find('nginx'), '-p', folder, '-c', path, '-e', 'stderr']
 
