@@ -114,6 +114,7 @@ bench: all $(B)/bench/threads_bench
 stress: all tests
 	python3 scripts/stress --seconds 600
 apps: all
+	sh scripts/setup apps
 	python3 scripts/apps.py
 lint: all
 	python3 scripts/lint

@@ -5,6 +5,7 @@ from .apache import Apache
 from .echo import Echo
 from .haproxy import Haproxy
 from .iperf import Iperf
+from .mariadb import MariaDb
 from .memcached import Memcached
 from .nginx import Nginx
 from .redis import Redis
@@ -12,4 +13,4 @@ from .stunnel import Stunnel
 from .unbound import Unbound
 from .varnish import Varnish
 
-ALL = [Memcached, Redis, Stunnel, Apache, Nginx, Haproxy, Varnish, Unbound, Echo, Iperf]
+ALL = [Memcached, Redis, MariaDb, Stunnel, Apache, Nginx, Haproxy, Varnish, Unbound, Echo, Iperf]
