@@ -135,6 +135,8 @@ class Daemon:
             self.preloaded = len(seen)
 
     def ended(self):
+        if self._child.returncode is not None:
+            return True
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait_until_ready(self, probe, seconds):

@@ -25,6 +25,7 @@ class Run:
         self.details = []
         self.status = None
         self.kernel_threads = 0
+        self.proof = ''
         self.wall = 0.0
 
 
@@ -82,8 +83,8 @@ class Servers:
                 figures = ', '.join(f'{what} {value:,.0f}'.strip()
                                     for what, value in run.measured.items())
                 self._table.say(f'{recipe.name} [{where}]: {figures} {recipe.unit}, '
-                                f'{run.kernel_threads} kernel threads, run {turn + 1} took '
-                                f'{run.wall:.0f} s')
+                                f'{run.kernel_threads} kernel threads{run.proof}, run {turn + 1} '
+                                f'took {run.wall:.0f} s')
         return good
 
     def _once(self, recipe, shared, procs, status):
@@ -119,7 +120,7 @@ class Servers:
         if status is not None and run.status != status:
             raise base.Wrong(f'{process.ending(run.status)}, natively {process.ending(status)}')
         if procs is not None:
-            _check_libmn(server)
+            run.proof = _proof(server)
         server.check_after()
 
     def _log(self, name, run):
@@ -131,15 +132,17 @@ class Servers:
         return path
 
 
-def _check_libmn(server):
-    """Statistics where the server leaves its standard error open, else libmn in its map."""
+def _proof(server):
+    """That libmn was at work: its statistics, or its map where a server closes standard error."""
     text = '\n'.join(_read(path) for path in [server.daemon.err_path, *server.logs()])
     complaint = verdict.complaint(text, server.threads)
-    if complaint and not verdict.stats_of(text) and server.daemon.preloaded:
-        if 'libmn complained' not in complaint:
-            return
-    if complaint:
+    statistics_ = verdict.stats_of(text)
+    if complaint and (statistics_ or 'complained' in complaint or not server.daemon.preloaded):
         raise base.Wrong(complaint)
+    if not statistics_:
+        return f', {server.daemon.preloaded} processes with libmn in their map'
+    gs = sum(int(line.get('gs', 0)) for line in statistics_)
+    return f', {gs:,} Gs in {len(statistics_)} processes'
 
 
 def _read(path):

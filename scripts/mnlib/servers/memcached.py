@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""memcached with 16 threads: values read equal values written, counters count, then memaslap."""
+"""memcached with 16 threads: values read equal values written, counters count, then memcaslap."""
 
 import re
 
@@ -43,7 +43,7 @@ class Memcached(Server):
                       'verify_misses', 'verify_failed'):
             found = re.search(rf'{count}: (\d+)', out)
             if found and int(found[1]) != 0:
-                raise Wrong(f'memaslap: {found[0]}')
+                raise Wrong(f'memcaslap: {found[0]}')
         return {'': float(re.search(r'TPS: (\d+)', out)[1])}
 
     def _check(self, index):
