@@ -29,6 +29,9 @@ namespace {
 
 constinit std::atomic<bool> g_main_ended{false};
 constinit std::atomic<bool> g_exiting{false};
+// Main ended by the system call, which leaves the process its status and nothing else to do at its end.
+constinit bool g_raw_exit = false;
+constinit int g_raw_status = 0;
 constinit std::atomic<int64_t> g_extra_alive{0};
 constinit std::atomic<uint64_t> g_extra_created{0};
 
@@ -50,7 +53,9 @@ void exit_if_last() {
   if (MN_LIKELY(!g_main_ended.load(std::memory_order_relaxed))) return;
   std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with itself in the other ending threads
   if (threads_alive() != 0) return;
-  if (!g_exiting.exchange(true, std::memory_order_relaxed)) ::exit(0);
+  if (g_exiting.exchange(true, std::memory_order_relaxed)) return;
+  if (g_raw_exit) raw_syscall(SYS_exit_group, g_raw_status);
+  ::exit(0);
 }
 
 // On the successor's stack, with the bucket of &g->life locked since thread_end.
@@ -65,11 +70,37 @@ void commit_end(M*, G* g, void*) {
   if ((life & kDetached) != 0 && g->slot != nullptr) gpool_put(g);
 }
 
-[[noreturn]] void main_ended() {
-  G* g = this_g();
+void say_that_main_ended() {
   g_main_ended.store(true, std::memory_order_seq_cst);  // pairs with exit_if_last
   raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  thread_end(g);
+}
+
+[[noreturn]] void main_ended() {
+  say_that_main_ended();
+  thread_end(this_g());
+}
+
+// What remains when the program's part of the thread is over.
+[[noreturn]] void vanish(G* g) {
+  forget_policy(g);
+  if (g->wired) release_robust_mutexes(g);
+  if (g->slot != nullptr) {
+    count_end();
+    tcb_retire_self();
+  }
+  exit_if_last();
+  M* m = enter();
+  // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
+  if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
+  Bucket* b = bucket_of(&g->life);
+  b->lock.lock();
+  Waiter* w = first_waiter(b, &g->life);
+  G* joiner = w != nullptr && !w->g->wired && !g->wired ? take_waiter(b, &g->life) : nullptr;
+  if (joiner != nullptr)
+    park_for(joiner, commit_end, nullptr);
+  else
+    park(commit_end, nullptr);
+  fatal("a dead thread was resumed", "thread/end.cc");
 }
 
 }  // namespace
@@ -108,25 +139,17 @@ void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();
   ::uselocale(LC_GLOBAL_LOCALE);
-  forget_policy(g);
-  if (g->wired) release_robust_mutexes(g);
-  if (g->slot != nullptr) {
-    count_end();
-    tcb_retire_self();
+  vanish(g);
+}
+
+void thread_exit_raw(int status) {
+  G* g = self_g();
+  if (g == sched.main_g && g->slot == nullptr) {
+    g_raw_status = status;
+    g_raw_exit = true;
+    say_that_main_ended();
   }
-  exit_if_last();
-  M* m = enter();
-  // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
-  if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
-  Bucket* b = bucket_of(&g->life);
-  b->lock.lock();
-  Waiter* w = first_waiter(b, &g->life);
-  G* joiner = w != nullptr && !w->g->wired && !g->wired ? take_waiter(b, &g->life) : nullptr;
-  if (joiner != nullptr)
-    park_for(joiner, commit_end, nullptr);
-  else
-    park(commit_end, nullptr);
-  fatal("a dead thread was resumed", "thread/end.cc");
+  vanish(g);
 }
 
 // glibc's layout of __pthread_unwind_buf_t: the chain goes through the first private word; program counter and stack
