@@ -2,7 +2,7 @@
 // What to make of a wait that a signal or a cancellation ended (EINTR), for calls that are no cancellation points.
 #pragma once
 
-#include "runtime/os/real.h"
+#include "runtime/os/syscall.h"
 #include "runtime/sched/g.h"
 
 namespace mn {
@@ -15,11 +15,8 @@ class Interruption {
   // Outside, after it. True: it is over, for handlers ran; with `restarts`, for one without SA_RESTART ran. An
   // asynchronous cancellation acts here.
   bool ends_wait(bool restarts) const {
-    if (g_->cancelled.load(std::memory_order_relaxed)) {
-      int type;
-      real.pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
-      real.pthread_setcanceltype(type, nullptr);  // libc looks, when it is asynchronous
-    }
+    if (g_->cancelled.load(std::memory_order_relaxed))
+      raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), 32 /* SIGCANCEL, whose handler knows */);
     return restarts ? g_->handlers_run_abrupt != abrupt_ : g_->handlers_run != run_;
   }
 
