@@ -32,7 +32,7 @@ G* self_g();
 int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_only);
 int thread_detach(pthread_t t);
 [[noreturn]] void thread_exit(void* result);
-// As the kernel's exit: no destructors, no clean-up handlers; when main does it first, the process ends with its status.
+// As the kernel's exit: no destructors, no clean-up handlers; the status is the process's if this is the last thread.
 [[noreturn]] void thread_exit_raw(int status);
 int thread_cancel(pthread_t t);
 // Acts on a cancellation of the calling thread, if there is one and it is enabled.
