@@ -50,12 +50,12 @@ int lock_without_waiting(int command) {
 }  // namespace
 
 MN_SHIM int flock(int fd, int operation) {
-  if ((operation & LOCK_NB) != 0 || (operation & LOCK_UN) != 0) return real.flock(fd, operation);
+  if (!on() || (operation & (LOCK_NB | LOCK_UN)) != 0) return real.flock(fd, operation);
   return static_cast<int>(try_or_block([&] { return real.flock(fd, operation | LOCK_NB); }, again,
                                        [&] { return real.flock(fd, operation); }));
 }
 MN_SHIM int lockf(int fd, int command, off_t size) {
-  if (command != F_LOCK) return real.lockf(fd, command, size);
+  if (!on() || command != F_LOCK) return real.lockf(fd, command, size);
   return static_cast<int>(try_or_block([&] { return real.lockf(fd, F_TLOCK, size); }, again,
                                        [&] { return real.lockf(fd, command, size); }));
 }
@@ -64,6 +64,12 @@ MN_SHIM int fcntl(int fd, int command, ...) {
   va_start(list, command);
   void* arg = va_arg(list, void*);
   va_end(list);
+  bool act = on();  // decides, too: the table of real functions is filled
+  if (command == F_SETFL && act) {
+    int result = real.fcntl(fd, command, arg);
+    fd_flags_changed();
+    return result;
+  }
   if (command != F_SETLKW && command != F_OFD_SETLKW) return real.fcntl(fd, command, arg);
   return static_cast<int>(try_or_block([&] { return real.fcntl(fd, lock_without_waiting(command), arg); }, again,
                                        [&] { return real.fcntl(fd, command, arg); }));
@@ -72,7 +78,7 @@ MN_SHIM int fcntl(int fd, int command, ...) {
 // No child has ended yet when WNOHANG says 0.
 template <class Wait>
 static pid_t wait_child(int options, Wait wait) {
-  if ((options & WNOHANG) != 0) return wait(options);
+  if (!on() || (options & WNOHANG) != 0) return wait(options);
   long pid = scheduled() ? (cancellation_point(), wait(options | WNOHANG)) : 0;
   return pid != 0 ? static_cast<pid_t>(pid) : static_cast<pid_t>(block([&] { return wait(options); }));
 }
@@ -112,7 +118,7 @@ MN_SHIM int msgsnd(int id, const void* msg, size_t size, int flags) {
 }
 MN_SHIM int semtimedop(int id, sembuf* operations, size_t count, const timespec* timeout) {
   auto call = [&] { return real.semtimedop(id, operations, count, timeout); };
-  if (count == 0 || count > 500) return call();  // SEMOPM; an error either way
+  if (!on() || count == 0 || count > 500) return call();  // SEMOPM; an error either way
   for (size_t i = 0; i < count; ++i)
     if ((operations[i].sem_flg & IPC_NOWAIT) != 0) return call();
   return static_cast<int>(try_or_block([&] { return real.semtimedop(id, operations, count, &kNoTime); }, again, call));
@@ -125,7 +131,8 @@ static bool timed_out(int error) {
   return error == ETIMEDOUT;
 }
 MN_SHIM ssize_t mq_timedreceive(mqd_t queue, char* msg, size_t size, unsigned* priority, const timespec* abstime) {
-  if (abstime != nullptr && !valid_timespec(*abstime)) return real.mq_timedreceive(queue, msg, size, priority, abstime);
+  if (!on() || (abstime != nullptr && !valid_timespec(*abstime)))
+    return real.mq_timedreceive(queue, msg, size, priority, abstime);
   return try_or_block([&] { return real.mq_timedreceive(queue, msg, size, priority, &kNoTime); }, timed_out,
                       [&] { return real.mq_timedreceive(queue, msg, size, priority, abstime); });
 }
@@ -134,7 +141,8 @@ MN_SHIM ssize_t mq_receive(mqd_t queue, char* msg, size_t size, unsigned* priori
                       [&] { return real.mq_receive(queue, msg, size, priority); });
 }
 MN_SHIM int mq_timedsend(mqd_t queue, const char* msg, size_t size, unsigned priority, const timespec* abstime) {
-  if (abstime != nullptr && !valid_timespec(*abstime)) return real.mq_timedsend(queue, msg, size, priority, abstime);
+  if (!on() || (abstime != nullptr && !valid_timespec(*abstime)))
+    return real.mq_timedsend(queue, msg, size, priority, abstime);
   return static_cast<int>(try_or_block([&] { return real.mq_timedsend(queue, msg, size, priority, &kNoTime); },
                                        timed_out,
                                        [&] { return real.mq_timedsend(queue, msg, size, priority, abstime); }));

@@ -35,6 +35,8 @@ void keep_file(FdState* s) {
 void forget(FdState* s) {
   fd_set_kind(s, FdKind::kUnknown);
   s->no_timeouts.store(0, std::memory_order_relaxed);
+  s->own.store(0, std::memory_order_relaxed);
+  s->blocking.store(0, std::memory_order_relaxed);
   if (s->first != nullptr)
     keep_file(s);
   else

@@ -19,6 +19,7 @@ constexpr int kHighFd = 960;            // under the usual limit of 1,024
 constexpr unsigned kMemoryDevices = 1;  // Linux Documentation/admin-guide/devices.txt
 
 constinit std::atomic<FdState*> g_chunks[kChunks];
+constinit std::atomic<uint32_t> g_sharing_epoch{1}, g_flags_epoch{1};
 
 FdState* new_chunk(int index) {
   size_t size = round_up(sizeof(FdState) * kChunk, kPageSize);
@@ -85,6 +86,34 @@ FdKind fd_kind(FdState* s) {
 bool fd_nonblocking(int fd) {
   long flags = raw_syscall(SYS_fcntl, fd, F_GETFL);
   return flags < 0 || (flags & O_NONBLOCK) != 0;
+}
+
+bool fd_nonblocking(FdState* s) {
+  uint32_t flags = g_flags_epoch.load(std::memory_order_relaxed);
+  if (MN_LIKELY(s->blocking.load(std::memory_order_relaxed) == flags)) return false;
+  if (fd_nonblocking(s->fd)) return true;
+  if (s->own.load(std::memory_order_relaxed) == g_sharing_epoch.load(std::memory_order_relaxed))
+    s->blocking.store(flags, std::memory_order_relaxed);
+  return false;
+}
+
+void fd_created(int fd, bool nonblocking) {
+  FdState* s = fd_state(fd);
+  if (s == nullptr) return;
+  fd_set_kind(s, FdKind::kSocket);
+  s->misses.store(0, std::memory_order_relaxed);
+  s->no_timeouts.store(0, std::memory_order_relaxed);
+  s->own.store(g_sharing_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  s->blocking.store(nonblocking ? 0 : g_flags_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+void fd_flags_changed() {
+  g_flags_epoch.fetch_add(1, std::memory_order_relaxed);
+}
+
+void fds_shared() {
+  g_sharing_epoch.fetch_add(1, std::memory_order_relaxed);
+  fd_flags_changed();
 }
 
 int fd_high_duplicate(int fd) {

@@ -27,7 +27,10 @@ struct FdState {
   std::atomic<FdKind> kind{FdKind::kUnknown};
   uint32_t set = 0;  // lock: generation of the epoll set that it is believed to be in; 0: none
   int fd = -1;
-  std::atomic<uint32_t> no_timeouts{0};  // io/transfer.cc
+  std::atomic<uint8_t> misses{0};        // attempts in a row that would have blocked (transfer.h)
+  std::atomic<uint32_t> no_timeouts{0};  // transfer.cc
+  std::atomic<uint32_t> own{0};          // epoch of sharing in which this process made the file; 0: it did not
+  std::atomic<uint32_t> blocking{0};     // epoch of flags in which O_NONBLOCK is known not to be set
   uint32_t armed = 0;                    // lock: events that the epoll set reports, once
   int kept = 0;             // lock: operations that hold this descriptor, our duplicate of one that the program closed
   FdWait* first = nullptr;  // lock: operations that have waited for it, oldest first
@@ -51,8 +54,13 @@ inline void fd_set_kind(FdState* s, FdKind kind) {
   s->kind.store(kind, std::memory_order_relaxed);
 }
 
-// Whether the program set O_NONBLOCK, which belongs to the open file and may change at any time.
+// Whether the program set O_NONBLOCK, which belongs to the open file. Asked of the kernel, but for a socket that this
+// process made, while no file of it became another process's, too, and nobody in it changed the flags of any.
+bool fd_nonblocking(FdState* s);
 bool fd_nonblocking(int fd);
+void fd_created(int fd, bool nonblocking);
+void fd_flags_changed();
+void fds_shared();
 
 // Descriptors of our own are duplicated to numbers that programs hardly ever reach by themselves. -1: none free.
 int fd_high_duplicate(int fd);

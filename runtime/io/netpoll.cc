@@ -11,7 +11,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/sched.h"
-#include "runtime/thread/thread.h"
+#include "runtime/thread/fork.h"
 
 namespace mn {
 namespace {
@@ -145,6 +145,7 @@ void interrupt() {
 }  // namespace
 
 void netpoll_init() {
+  fork_share_descriptors = fds_shared;
   fork_reset_descriptors = netpoll_reset_after_fork;
   netpoll.wait = wait;
   netpoll.dispatch = dispatch;

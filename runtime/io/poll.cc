@@ -11,12 +11,13 @@
 #include <string.h>
 
 #include "runtime/io/block.h"
-#include "runtime/io/interrupt.h"
 #include "runtime/io/transfer.h"
 #include "runtime/io/wait.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/sync/guard.h"
+#include "runtime/sync/interrupt.h"
+#include "runtime/thread/thread.h"
 
 namespace mn {
 namespace {
@@ -55,12 +56,12 @@ struct Poll {
 
 void wait_and_look(void* arg) {
   auto* p = static_cast<Poll*>(arg);
-  Interruption before;
+  Interruption before(this_g());
   for (;;) {
     int error = wait_for_any(p->waits, p->want, p->count, &p->fired, *p->deadline);
     p->result = -error;
     if (error == EINTR) {
-      if (before.any()) return;
+      if (before.ends_wait(false)) return;
       cancellation_point();
     } else if (error == ETIMEDOUT) {
       p->result = 0;

@@ -133,7 +133,9 @@ struct Accept : Transfer {
     a->queued = true;
     if (others || ready_now(fd, POLLIN) == 0) return -EAGAIN;
     int got = real.accept4(fd, a->from, a->from_size, a->flags);
-    return got >= 0 ? got : -errno;
+    if (got < 0) return -errno;
+    fd_created(got, (a->flags & SOCK_NONBLOCK) != 0);
+    return got;
   }
 };
 
@@ -143,14 +145,14 @@ long io_recv(int fd, void* buf, size_t size, int flags, sockaddr* from, socklen_
   FdState* s = fd_state(fd);
   if (s == nullptr || (flags & (MSG_PEEK | MSG_WAITALL)) == (MSG_PEEK | MSG_WAITALL)) return kUnpollable;
   Recv r{{EPOLLIN, SO_RCVTIMEO, Recv::attempt_recv, s}, static_cast<char*>(buf), size, flags, from, from_size};
-  return (flags & MSG_DONTWAIT) != 0 ? Recv::attempt_recv(&r, fd) : run_transfer(&r);
+  return (flags & MSG_DONTWAIT) != 0 ? Recv::attempt_recv(&r, fd) : run_receive(&r);
 }
 
 long io_recvmsg(int fd, msghdr* msg, int flags) {
   FdState* s = fd_state(fd);
   if (s == nullptr || (flags & MSG_WAITALL) != 0) return kUnpollable;
   RecvMsg r{{EPOLLIN, SO_RCVTIMEO, RecvMsg::attempt_recvmsg, s}, msg, flags};
-  return (flags & MSG_DONTWAIT) != 0 ? RecvMsg::attempt_recvmsg(&r, fd) : run_transfer(&r);
+  return (flags & MSG_DONTWAIT) != 0 ? RecvMsg::attempt_recvmsg(&r, fd) : run_receive(&r);
 }
 
 long io_recvmmsg(int fd, mmsghdr* msgs, unsigned count, int flags) {
@@ -170,6 +172,7 @@ long io_send(int fd, const void* buf, size_t size, int flags, const sockaddr* to
 long io_sendmsg(int fd, const msghdr* msg, int flags) {
   FdState* s = fd_state(fd);
   if (s == nullptr) return kUnpollable;
+  if (msg != nullptr && msg->msg_controllen != 0) fds_shared();  // SCM_RIGHTS
   SendMsg t{{EPOLLOUT, SO_SNDTIMEO, SendMsg::attempt_sendmsg, s}, msg, flags};
   return (flags & MSG_DONTWAIT) != 0 ? moved_or(&t, SendMsg::attempt_sendmsg(&t, fd)) : run_transfer(&t);
 }

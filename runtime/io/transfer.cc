@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "runtime/io/interrupt.h"
 #include "runtime/io/wait.h"
 #include "runtime/sync/guard.h"
+#include "runtime/sync/interrupt.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -41,7 +41,7 @@ void wait_and_attempt(void* arg) {
   auto* w = static_cast<Waiting*>(arg);
   Transfer* t = w->transfer;
   Deadline deadline = socket_deadline(t->state, t->timeout_option);
-  Interruption before;
+  Interruption before(this_g());
   for (;;) {
     int error = w->operation.wait(t->events, deadline);
     if (error == 0) {
@@ -49,7 +49,7 @@ void wait_and_attempt(void* arg) {
       if (w->result != -EAGAIN) return;
     } else if (error == EINTR) {
       w->result = moved_or(t, -EINTR);
-      if (before.ended_call(deadline.never())) return;
+      if (before.ends_wait(deadline.never())) return;
       cancellation_point();
     } else if (error == ETIMEDOUT) {
       w->result = moved_or(t, -EAGAIN);
@@ -65,7 +65,7 @@ void wait_and_attempt(void* arg) {
 }  // namespace
 
 long transfer_wait(Transfer* t) {
-  if (fd_nonblocking(t->state->fd)) return moved_or(t, -EAGAIN);
+  if (fd_nonblocking(t->state)) return t->attempted ? moved_or(t, -EAGAIN) : t->attempt(t, t->state->fd);
   Waiting w{t, FdOperation(t->state)};
   // A cancellation, or an exception from a signal handler, unwinds past us.
   call_guarded(

@@ -56,9 +56,10 @@ struct G {
   std::atomic<uint64_t> sigpend{0};   // sent to this G by number; set by senders, taken by the running G
   std::atomic<uint64_t> sigwaits{0};  // signals that end its wait for signals (thread/sigwait.cc)
   bool sigsuspended = false;          // that wait is sigsuspend
+  // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
+  // EINTR compares, to know whether it begins again. Written by the running G.
+  uint32_t handlers_run = 0, handlers_run_abrupt = 0;
   AltStack altstack;
-  // Handlers that ran on it so far, and those of them without SA_RESTART: which calls they end, signal(7) says.
-  uint32_t handlers = 0, hard_handlers = 0;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
   std::atomic<bool> cancel_poke{false};
