@@ -33,6 +33,7 @@ void keep_file(FdState* s) {
 }
 
 void forget(FdState* s) {
+  if (MN_UNLIKELY(this_g() != nullptr && this_g()->vforked)) return;  // a child's descriptor
   fd_set_kind(s, FdKind::kUnknown);
   s->no_timeouts.store(0, std::memory_order_relaxed);
   s->own.store(0, std::memory_order_relaxed);
@@ -48,7 +49,7 @@ void forget(FdState* s) {
 bool fd_closing(int fd) {
   FdState* s = fd_state_if_any(fd);
   if (s == nullptr) return true;
-  if (netpoll_owns(fd)) return false;
+  if (netpoll_owns(fd)) return this_g() != nullptr && this_g()->vforked;
   forget(s);
   return true;
 }

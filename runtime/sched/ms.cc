@@ -152,6 +152,16 @@ void wire_self() {
   hand_off_p(p);
 }
 
+void unwire_self() {
+  G* g = this_g();
+  M* m = enter();
+  m->wired = g->wired = false;
+  m->attention.store(kLostP, std::memory_order_relaxed);  // as after a call that blocked: the next enter() finds a P
+  leave();
+  enter();
+  leave();
+}
+
 // On g0, when its wired G has ended. The process's first thread cannot end: it sleeps.
 bool m_retires(M* m) {
   if (!m->wired) return false;

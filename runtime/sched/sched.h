@@ -204,6 +204,8 @@ void sched_reset_after_fork();
 
 // The running G keeps its M for good and gives the P up; inside. When it ends, so does the M.
 void wire_self();
+// Takes that back; outside before and after.
+void unwire_self();
 bool m_retires(M* m);
 
 // --- sysmon.cc
