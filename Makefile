@@ -31,7 +31,7 @@ LTO := -flto=auto -ffat-lto-objects
 endif
 
 RUNTIME_SRC := $(wildcard runtime/*/*.cc) $(wildcard runtime/arch/x86_64/*.S)
-SHIM_SRC    := $(wildcard shim/*.cc)
+SHIM_SRC    := $(wildcard shim/*.cc shim/*.S)
 LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
 
 .PHONY: all

@@ -7,11 +7,13 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
+#include "runtime/io/netpoll.h"
 #include "runtime/observe/stats.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/fork.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
@@ -60,6 +62,7 @@ Mode choose() {
   adopt_init();
   policy_init();
   signals_init();
+  netpoll_init();
   stats_init();
   return Mode::kOn;
 }

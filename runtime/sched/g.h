@@ -56,6 +56,9 @@ struct G {
   std::atomic<uint64_t> sigpend{0};   // sent to this G by number; set by senders, taken by the running G
   std::atomic<uint64_t> sigwaits{0};  // signals that end its wait for signals (thread/sigwait.cc)
   bool sigsuspended = false;          // that wait is sigsuspend
+  // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
+  // EINTR compares, to know whether it begins again. Written by the running G.
+  uint32_t handlers_run = 0, handlers_run_abrupt = 0;
   AltStack altstack;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};

@@ -235,6 +235,7 @@ void sched_reset_after_fork() {
   sched.n_ms = m->wired ? 0 : 1;
   sched.n_spinning.store(0, std::memory_order_relaxed);
   sched.timekeeper = nullptr;
+  sched.watched_until = kForever;
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
   sched.helpers_lost = true;
   for (int i = 0; i < sched.nprocs; ++i) {

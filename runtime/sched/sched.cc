@@ -11,6 +11,8 @@
 
 #include <signal.h>
 
+#include "runtime/sched/netpoll.h"
+
 namespace mn {
 
 constinit Sched sched{};
@@ -24,7 +26,6 @@ constinit Hook route_process_signals = nullptr;
 
 namespace {
 
-constexpr uint32_t kGlobalPoll = 61;     // as Go: prime, so that it does not fall in step with the program
 constexpr uint32_t kMaxNextStreak = 64;  // runnext may overtake the ring this often in a row
 
 // The next G of this P without stealing or sleeping; g0 when there is none.
@@ -36,6 +37,7 @@ MN_INLINE G* pick_local(M* m) {
   if (MN_UNLIKELY(tick % kGlobalPoll == 0)) {
     // Not here: the parking G may hold a bucket's lock, which comes after the heap's.
     if (p->timers.next() != kForever && p->timers.next() <= now_ns()) return &m->g0;
+    if (netpoll.wanted() && tick - p->net_tick >= kGlobalPoll) return &m->g0;
     if (sched.global_size.load(std::memory_order_relaxed) != 0)
       if (G* g = global_get(m)) return g;
   }
@@ -153,6 +155,23 @@ void ready(G* g, Place place) {
   if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
 }
 
+void ready_all(Fifo<G, &G::next>& gs) {
+  M* m = this_g()->m.load(std::memory_order_relaxed);
+  bool several = gs.size() > 1;
+  while (G* g = gs.pop_front()) {
+    if (g->wired || m->p == nullptr) {
+      ready(g, Place::kTail);
+      continue;
+    }
+    g->state = GState::kRunnable;
+    queue_tail(m, g);
+  }
+  if (!several || m->p == nullptr) return;
+  // Seq_cst: as in ready().
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
+}
+
 M* enter_slow(G* g, M* m) {
   uint32_t seen = kClaim;
   // Acq_rel: pairs with sysmon's compare-exchange; exactly one of the two wins.
@@ -170,6 +189,16 @@ M* enter_slow(G* g, M* m) {
   }
   switch_to(g, m, &m->g0, commit_lost_p, nullptr);
   return this_g()->m.load(std::memory_order_relaxed);
+}
+
+void release_p(M* m) {
+  P* p = m->p;
+  if (p == nullptr) return;
+  m->p = nullptr;
+  // Relaxed: sysmon, which withdraws from an M that is inside, does not touch it any more.
+  m->attention.store(kLostP, std::memory_order_relaxed);
+  p->m.store(nullptr, std::memory_order_relaxed);
+  hand_off_p(p);
 }
 
 void leave_slow(G* g) {

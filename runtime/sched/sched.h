@@ -42,6 +42,8 @@ namespace mn {
 
 constexpr int kMaxProcs = 256;
 constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 and 33
+// As Go: prime, so that it does not fall in step with the program.
+constexpr uint32_t kGlobalPoll = 61;  // switches between looks at the global queue, timers and descriptors
 
 using Commit = void (*)(M* m, G* prev, void* arg);
 
@@ -52,6 +54,7 @@ struct P {
   P* next_idle = nullptr;         // Sched::lock
   std::atomic<uint32_t> tick{0};  // switches so far; sysmon reads it to see whether the P moves
   uint32_t next_streak = 0;       // consecutive picks of runnext
+  uint32_t net_tick = 0;          // tick at which it last asked for descriptors
   RunQueue<G, 256> runq;
   TimerHeap timers;
   Stack<G, &G::next> free_gs;  // slots of the default class, kept by thread creation
@@ -78,6 +81,7 @@ struct M {
   Note note;               // where it sleeps when it has no P or nothing to do
   P* given = nullptr;      // P handed over with the wake-up; Sched::lock or the sleeping M
   M* next_idle = nullptr;  // Sched::lock
+  bool listed = false;     // Sched::lock: on the list of idle Ms
   M* all_next = nullptr;   // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
@@ -102,6 +106,7 @@ struct Sched {
   int n_ms = 0;          // Sched::lock; made or being made
   std::atomic<int> n_spinning{0};
   M* timekeeper = nullptr;                 // Sched::lock: the idle M that sleeps until the next timer
+  int64_t watched_until = INT64_MAX;       // Sched::lock: when it wakes
   std::atomic<bool> sysmon_asleep{false};  // sysmon sleeps until a P leaves the idle list
   Note sysmon_note;
   std::atomic<bool> started{false};
@@ -154,6 +159,8 @@ void finish_switch();
 // Makes a parked or new G runnable: to run next here, or at the tail of the queue.
 enum class Place { kNext, kTail };
 void ready(G* g, Place place = Place::kNext);
+// The same for several, in order, at the tail. One of them the caller, g0, will run itself.
+void ready_all(Fifo<G, &G::next>& gs);
 // Lets others run. False: there was nobody.
 bool yield_now();
 // Signals that came while this thread was on g0, for somebody to take (thread/signal.cc). Null: none pending.
@@ -177,8 +184,12 @@ G* global_get(M* m);  // a fair share to the P's queue, one to run
 void put_idle_p_locked(P* p);
 P* get_idle_p_locked();
 void acquire_p(M* m, P* p);
-void hand_off_p(P* p);         // of an M that blocks: to an M that runs it, or idle
+void hand_off_p(P* p);  // of an M that blocks: to an M that runs it, or idle
+// The caller's, which is bound to block in the kernel; it takes another when it next enters libmn. Inside.
+void release_p(M* m);
 bool run_timers(int64_t now);  // of all Ps
+// By sysmon: when nobody asks for descriptors, an idle M is woken to.
+void poll_neglected(int64_t now);
 
 // --- ms.cc
 // Makes the Ps and, of the calling thread, M0 (when its G is main's; a foreign thread stays wired). Starts the helper

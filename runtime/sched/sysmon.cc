@@ -135,6 +135,7 @@ void sysmon_loop() {
       idle_since = 0;
     }
     bool progress = run_timers(now);
+    poll_neglected(now);
     for (int i = 0; i < sched.nprocs; ++i) progress |= look_at(sched.ps[i], now);
     if (gpool_wants_scavenge() && period == kLongest) request_m();
     if (progress)

@@ -10,6 +10,8 @@
 //   unknown to libmn                   runs now
 //   synchronous (SIGSEGV ... by fault) runs now, wherever: it belongs to the instruction
 //
+// SIGSEGV and SIGBUS come here even where the program leaves them alone: see fault.h.
+//
 // Signals for one thread (pthread_kill) never go to the kernel's queue of a kernel thread, from which the G may move:
 // they are noted. A G that runs outside is poked: its M gets the same signal, marked kPokeCode, which ends what it does
 // in the kernel as the signal would, and makes it look at its notes. A poke that arrives late finds no note and does
@@ -29,6 +31,7 @@
 
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
@@ -44,11 +47,6 @@ struct Action {
 
 constinit Action g_actions[kSignals];
 
-bool synchronous(int sig, const siginfo_t* info) {
-  bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
-  return fault && info->si_code > 0;
-}
-
 // Tells a poke (see signal_thread) from a signal.
 constexpr int kPokeCode = -0x6d6e;
 
@@ -59,7 +57,7 @@ bool is_poke(const siginfo_t* info) {
 void call_handler(int sig, siginfo_t* info, void* uc) {
   Action& a = g_actions[sig];
   void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
-  if (handler == nullptr) return;
+  if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
   int flags = a.flags.load(std::memory_order_relaxed);
   if ((flags & static_cast<int>(SA_RESETHAND)) != 0) a.handler.store(nullptr, std::memory_order_relaxed);
   if ((flags & SA_SIGINFO) != 0)
@@ -74,24 +72,28 @@ void set_mask(G* g, uint64_t mask) {
 }
 
 // A signal that the kernel never saw for this thread, and that the program does not catch.
-void default_action(int sig) {
+void default_action(int sig, const siginfo_t* info) {
   struct sigaction present;
-  if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler != SIG_DFL) return;
+  if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler == SIG_IGN) return;
+  if (may_be_probe(sig)) return die_of(sig, info);
+  if (present.sa_handler != SIG_DFL) return;
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
 // Runs one noted signal on the calling G, which is outside.
 void run_noted(G* g, int sig, siginfo_t* info) {
   const Action& a = g_actions[sig];
-  if (a.handler.load(std::memory_order_relaxed) == nullptr) return default_action(sig);
+  if (a.handler.load(std::memory_order_relaxed) == nullptr) return default_action(sig, info);
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
   set_mask(g, old | a.mask.load(std::memory_order_relaxed) | ((flags & SA_NODEFER) != 0 ? 0 : bit(sig)));
-  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) {
+  if ((flags & static_cast<int>(SA_RESETHAND)) != 0 && !may_be_probe(sig)) {
     struct sigaction standard {};
     real.sigaction(sig, &standard, nullptr);
   }
+  ++g->handlers_run;
+  if ((flags & SA_RESTART) == 0) ++g->handlers_run_abrupt;
   ucontext_t uc{};
   memcpy(&uc.uc_sigmask, &old, sizeof old);
   call_handler(sig, info, &uc);
@@ -119,6 +121,7 @@ void deliver(G* g) {
 }
 
 void on_signal(int sig, siginfo_t* info, void* context) {
+  if (probe_recovered(sig, context)) return;
   G* g = this_g();
   bool poke = is_poke(info);
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
@@ -268,10 +271,11 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
   void* was = a.handler.load(std::memory_order_relaxed);
   int was_flags = a.flags.load(std::memory_order_relaxed);
   struct sigaction present;
-  if (action != nullptr && is_function(action)) {
+  if (action != nullptr && (is_function(action) || (may_be_probe(sig) && action->sa_handler == SIG_DFL))) {
     struct sigaction wrapped = *action;
     wrapped.sa_sigaction = on_signal;
     wrapped.sa_flags |= SA_SIGINFO;
+    if (may_be_probe(sig)) wrapped.sa_flags &= ~static_cast<int>(SA_RESETHAND);  // call_handler sees to it
     uint64_t mask;
     memcpy(&mask, &action->sa_mask, sizeof mask);
     a.flags.store(action->sa_flags, std::memory_order_relaxed);
@@ -367,6 +371,11 @@ void signal_run_unblocked(G* g, uint64_t mask) {
 }
 
 void signals_init() {
+  for (int sig : {SIGSEGV, SIGBUS}) {
+    struct sigaction present;
+    if (real.sigaction(sig, nullptr, &present) == 0 && present.sa_handler == SIG_DFL)
+      signal_action(sig, &present, nullptr);
+  }
   deliver_signals = deliver;
   route_process_signals = route;
 }
