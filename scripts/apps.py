@@ -5,8 +5,8 @@
 programs   compressors: what libmn's run wrote equals what the native run wrote, and what it
            unpacked equals the original, byte for byte; the others: standard output and exit
            status are equal
-servers    every answer under load is right, data on disk are whole, SIGTERM ends them in time
-           with their native exit status (scripts/mnlib/servers)
+servers    every answer under load is right, data on disk are whole, they end in time when they
+           are asked to, with their native exit status (scripts/mnlib/servers)
 
 The table is written to build/test/apps.json too, what hung or crashed to build/test/logs.
 """
@@ -18,8 +18,8 @@ import pathlib
 import re
 import shlex
 import shutil
-import subprocess
 import statistics
+import subprocess
 import sys
 import tempfile
 
@@ -165,7 +165,8 @@ class Programs:
                                    env=self._env, text=True, check=False)
             if built.returncode == 0:
                 return True
-            self._table.fail(name, 'cannot be built', shlex.join(command), built.stdout.splitlines())
+            self._table.fail(name, 'cannot be built', shlex.join(command),
+                             built.stdout.splitlines())
         except OSError as error:
             self._table.fail(name, f'cannot be built: {error.strerror}', shlex.join(command), [])
         return False
@@ -181,7 +182,7 @@ class Programs:
         failure = native_failure(native)
         if failure:
             self._table.fail(app.name, f'natively: {failure}', shlex.join(app.argv),
-                       native.result.err.splitlines() + (native.result.hang or []))
+                             native.result.err.splitlines() + (native.result.hang or []))
             self._table.add(app.name, None, None, None, apptable.SECONDS, 'FAILED natively')
             return native
         for procs in self._options.procs:
@@ -200,8 +201,8 @@ class Programs:
             if failure:
                 command = f'MN_STATS=1 MN_PROCS={procs} LD_PRELOAD={self._options.lib} '
                 self._table.fail(f'{app.name} [MN_PROCS={procs}]', failure,
-                           command + shlex.join(app.argv),
-                           libmn.result.err.splitlines() + (libmn.result.hang or []))
+                                 command + shlex.join(app.argv),
+                                 libmn.result.err.splitlines() + (libmn.result.hang or []))
                 break
             self._table.passed += 1
             walls.append(libmn.result.wall)

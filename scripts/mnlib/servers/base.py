@@ -7,6 +7,7 @@ on 127.0.0.1. The clients run natively. A load checks every answer, and gives wh
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from .. import process, proctree
 
 SBIN = '/usr/local/sbin:/usr/sbin:/sbin'
 SAMPLE_SECONDS = 0.1
-LIBRARY = 'libmn.so'
 
 
 class Wrong(Exception):
@@ -43,6 +43,14 @@ def client(argv, seconds, env=None, stdin_text=None):
     return result.stdout
 
 
+def figure_in(pattern, text):
+    """The number that `pattern`'s group finds in what a client wrote."""
+    match = re.search(pattern, text)
+    if match is None:
+        raise Wrong(f'a client did not say {pattern}: {text.strip()[-200:]}')
+    return float(match[1])
+
+
 class Server:
     """A recipe. One object is one run: folder, ports and helpers are its own."""
 
@@ -53,6 +61,7 @@ class Server:
     seconds = {False: 5, True: 2}    # of each load: full, quick
     start_seconds = 60
     stop_seconds = 60
+    stop_signal = signal.SIGTERM
 
     def __init__(self, folder, shared, quick, env):
         self.folder = folder
@@ -114,25 +123,19 @@ class Daemon:
                                            stdout=out, stderr=err, start_new_session=True)
         self.pid = self._child.pid
         self.kernel_threads = 0    # at the peak
-        self.preloaded = 0         # processes that had libmn mapped
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
 
     def _watch(self):
-        seen = set()
         while not self._stop.wait(SAMPLE_SECONDS):
             tasks = 0
             for pid in proctree.descendants(self.pid):
                 try:
                     tasks += len(os.listdir(f'/proc/{pid}/task'))
-                    with open(f'/proc/{pid}/maps') as maps:
-                        if pid not in seen and LIBRARY in maps.read():
-                            seen.add(pid)
                 except OSError:
                     pass    # it has just ended
             self.kernel_threads = max(self.kernel_threads, tasks)
-            self.preloaded = len(seen)
 
     def ended(self):
         if self._child.returncode is not None:
@@ -152,13 +155,13 @@ class Daemon:
                     raise Wrong(f'did not answer in {seconds} s: {error}') from error
             time.sleep(0.05)
 
-    def stop(self, seconds):
+    def stop(self, seconds, by=signal.SIGTERM):
         """Asks it to end: the exit status, -N after signal N; Wrong if it does not."""
         if self.ended():
             raise Wrong('ended before it was asked to')
-        os.kill(self.pid, signal.SIGTERM)
+        os.kill(self.pid, by)
         if not process.wait_until(self._child, seconds):
-            raise Wrong(f'did not end within {seconds} s of SIGTERM')
+            raise Wrong(f'did not end within {seconds} s of {by.name}')
         return self.reap()
 
     def reap(self):

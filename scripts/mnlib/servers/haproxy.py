@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """haproxy with four threads in front of a native nginx."""
 
+import signal
+
 from . import net, web
 from .base import Server, find
 
@@ -25,6 +27,7 @@ backend files
 class Haproxy(Server):
     name = 'haproxy, nbthread 4'
     programs = ('haproxy', 'nginx', 'wrk', 'ab')
+    stop_signal = signal.SIGUSR1    # its "soft stop"; in the foreground SIGTERM just kills it
     _backend = None
 
     def prepare(self):

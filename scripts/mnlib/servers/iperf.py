@@ -3,10 +3,9 @@
 3.16 on, no threads before."""
 
 import json
-import re
 
 from . import net
-from .base import Server, Wrong, client, find
+from .base import Server, Wrong, figure_in, find
 
 STREAMS = 4
 
@@ -18,9 +17,7 @@ class Iperf(Server):
 
     def prepare(self):
         self.port = net.free_port()
-        major, minor = re.search(r'iperf (\d+)\.(\d+)',
-                                 client([find('iperf3'), '--version'], net.SECONDS, self.env)).groups()
-        self.threads = (int(major), int(minor)) >= (3, 16)
+        self.threads = figure_in(r'iperf 3\.(\d+)', self.client('iperf3', '--version')) >= 16
 
     def argv(self):
         return [find('iperf3'), '-s', '-B', net.HOST, '-p', str(self.port)]

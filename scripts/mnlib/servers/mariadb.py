@@ -12,7 +12,7 @@ import re
 import shutil
 
 from . import net
-from .base import Daemon, Server, Wrong, find
+from .base import Daemon, Server, Wrong, figure_in, find
 
 TABLES = 4
 ROWS = 10_000
@@ -83,9 +83,9 @@ class MariaDb(Server):
         return figures
 
     def check_after(self):
-        log = open(self.daemon.err_path, errors='replace').read()
-        if 'Shutdown complete' not in log:
-            raise Wrong('did not say that its shutdown is complete')
+        with open(self.daemon.err_path, errors='replace') as log:
+            if 'Shutdown complete' not in log.read():
+                raise Wrong('did not say that its shutdown is complete')
         again = self._native_server()
         try:
             self._check_data()
@@ -117,7 +117,8 @@ class MariaDb(Server):
 
     @staticmethod
     def _checksum_query():
-        return 'CHECKSUM TABLE ' + ', '.join([f'sbtest{n + 1}' for n in range(TABLES)] + ['account'])
+        tables = [f'sbtest{n + 1}' for n in range(TABLES)] + ['account']
+        return 'CHECKSUM TABLE ' + ', '.join(tables)
 
     def _sysbench(self, script, threads, command='run'):
         out = self.client('sysbench', script, '--db-driver=mysql', f'--mysql-host={net.HOST}',
@@ -127,9 +128,9 @@ class MariaDb(Server):
                           '--rand-type=uniform', command)
         if command == 'prepare':
             return None
-        if int(re.search(r'reconnects:\s+(\d+)', out)[1]) != 0:
+        if figure_in(r'reconnects:\s+(\d+)', out) != 0:
             raise Wrong(f'sysbench {script}: connections were lost')
-        return float(re.search(r'transactions:\s+\d+\s+\(([\d.]+) per sec', out)[1])
+        return figure_in(r'transactions:\s+\d+\s+\(([\d.]+) per sec', out)
 
     def _move_money(self, index):
         """Accounts in ascending order, so that no deadlock rolls a transfer back."""

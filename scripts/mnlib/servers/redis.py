@@ -26,15 +26,16 @@ class Redis(Server):
 
     def argv(self):
         return [find('redis-server'), '--port', str(self.port), '--bind', net.HOST, '--dir',
-                self.folder, '--io-threads', str(IO_THREADS), '--io-threads-do-reads', 'yes', '--appendonly',
-                'yes', '--save', '3600 1', '--enable-debug-command', 'local', '--auto-aof-rewrite-percentage', '0']
+                self.folder, '--io-threads', str(IO_THREADS), '--io-threads-do-reads', 'yes',
+                '--appendonly', 'yes', '--auto-aof-rewrite-percentage', '0', '--save', '3600 1',
+                '--enable-debug-command', 'local']
 
     def probe(self):
         with Client(self.port) as client:
             client.expect('PONG', 'PING')
 
     def load(self):
-        requests = 100_000 if not self.quick else 30_000
+        requests = 50_000 if not self.quick else 10_000
         out = self.client('redis-benchmark', '-h', net.HOST, '-p', self.port, '-t',
                           'set,get,incr,lpush', '-n', requests, '-c', 64, '--csv', '-q')
         figures = {row['test'].lower(): float(row['rps'])

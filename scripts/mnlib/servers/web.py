@@ -7,7 +7,7 @@ import os
 import re
 
 from . import net
-from .base import Daemon, Wrong, find
+from .base import Daemon, Wrong, figure_in, find
 
 SIZES = {'one': 1, 'small': 100, 'page': 4096, 'medium': 65_536, 'large': 1_048_579}
 CONNECTIONS = 64
@@ -71,20 +71,19 @@ def wrk(server, port, path, connections=CONNECTIONS):
         line = re.search(rf'^.*{bad}.*$', out, re.M)
         if line:
             raise Wrong(f'wrk {path}: {line[0].strip()}')
-    return float(re.search(r'Requests/sec:\s+([\d.]+)', out)[1])
+    return figure_in(r'Requests/sec:\s+([\d.]+)', out)
 
 
 def ab(server, port, path, requests):
     """Requests a second, a new connection for each; all answered, all of the right length."""
     out = server.client('ab', '-q', '-n', requests, '-c', CONNECTIONS, '-s', net.SECONDS,
                         f'http://{net.HOST}:{port}{path}')
-    complete = int(re.search(r'Complete requests:\s+(\d+)', out)[1])
-    failed = int(re.search(r'Failed requests:\s+(\d+)', out)[1])
-    length = int(re.search(r'Document Length:\s+(\d+)', out)[1])
+    complete, failed, length = (int(figure_in(rf'{what}:\s+(\d+)', out)) for what in
+                                ('Complete requests', 'Failed requests', 'Document Length'))
     if (complete, failed, length) != (requests, 0, SIZES[path.strip('/')]) or 'Non-2xx' in out:
         raise Wrong(f'ab {path}: {complete} of {requests} complete, {failed} failed, '
                     f'{length} bytes')
-    return float(re.search(r'Requests per second:\s+([\d.]+)', out)[1])
+    return figure_in(r'Requests per second:\s+([\d.]+)', out)
 
 
 NGINX = '''daemon off;
