@@ -61,6 +61,7 @@ Mode choose() {
   threads_init();
   adopt_init();
   policy_init();
+  preempt_init();
   signals_init();
   netpoll_init();
   stats_init();

@@ -69,6 +69,9 @@ struct G {
   std::atomic<const void*> wait_key{nullptr};
   Waiter* waiter = nullptr;
 
+  // Preemption signals that came while it ran (sched/preempt.h): what a call that returned EINTR may blame.
+  uint32_t preempt_signals = 0;
+
   // Running
   Guard* guards = nullptr;
   void* (*start)(void*) = nullptr;

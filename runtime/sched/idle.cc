@@ -47,6 +47,8 @@ void found_work(M* m) {
     wake_p();
 }
 
+}  // namespace
+
 bool any_work() {
   if (sched.global_size.load(std::memory_order_relaxed) != 0) return true;
   for (int i = 0; i < sched.nprocs; ++i)
@@ -83,6 +85,8 @@ int64_t next_timer() {
     if (int64_t next = sched.ps[i]->timers.next(); next < at) at = next;
   return at;
 }
+
+namespace {
 
 // When this idle M must wake by itself; kForever: others see to timers and descriptors. Sched::lock.
 int64_t take_watch(M* m) {

@@ -15,7 +15,6 @@ namespace mn {
 namespace {
 
 constexpr size_t kSystemStack = 128 * 1024;
-constexpr int kMaxMs = 10000;
 constexpr int kSpareMs = 1;
 
 constinit Note g_creator_note;
@@ -168,6 +167,7 @@ bool m_retires(M* m) {
   uint64_t all = ~kUnmaskable;
   set_kernel_mask(m, all);
   while (m->ktid.load(std::memory_order_relaxed) == sys_getpid()) m->note.sleep();
+  preempt_forget(m);
   SpinGuard guard(sched.lock);
   M** link = &sched.all_ms;
   while (*link != m) link = &(*link)->all_next;
@@ -231,6 +231,7 @@ void sched_reset_after_fork() {
   sched.main_g = self;
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
+  m->preempt.reset_after_fork();
   if (!sched.started.load(std::memory_order_relaxed)) return;
   sched.lock.reset_after_fork();
   g_free_ms_lock.reset_after_fork();

@@ -21,7 +21,8 @@
 // Either the M's store of `inside` is seen by sysmon, which withdraws, or the M's load of `attention` sees the claim
 // and the two settle it by compare-exchange. The fast path has no fence; where membarrier(2) is missing, enter() has
 // one. An M whose P was taken runs on, in program code, until its next enter(): then it takes an idle P or queues its G
-// and sleeps. Hence blocking in any system call, interposed or not, needs no co-operation.
+// and sleeps. Hence blocking in any system call, interposed or not, needs no co-operation. attention may also say that
+// the running G has had its time (preempt.h): then enter() lets others run first.
 //
 // Publication. park() never publishes the parking G itself: it leaves a commit function and its argument in the M, and
 // whoever runs next on that M calls it, on another stack. Until then the bucket lock that guards the sleep stays held.
@@ -35,12 +36,14 @@
 #include "runtime/base/list.h"
 #include "runtime/base/rand.h"
 #include "runtime/sched/g.h"
+#include "runtime/sched/preempt.h"
 #include "runtime/sched/runq.h"
 #include "runtime/sched/timer.h"
 
 namespace mn {
 
 constexpr int kMaxProcs = 256;
+constexpr int kMaxMs = 10000;
 constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 and 33
 // As Go: prime, so that it does not fall in step with the program.
 constexpr uint32_t kGlobalPoll = 61;  // switches between looks at the global queue, timers and descriptors
@@ -60,10 +63,12 @@ struct P {
   Stack<G, &G::next> free_gs;  // slots of the default class, kept by thread creation
   // Threads created and ended here, for finding the last one; written by the P's M, summed by anybody.
   std::atomic<uint64_t> gs_created{0}, gs_ended{0};
-  uint64_t switches = 0, steals = 0;
+  uint64_t switches = 0, steals = 0, preemptions = 0;
+  std::atomic<int64_t> preempted_at{0};  // when the last of them was; written by the P's M, read by sysmon
 };
 
-enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2 };
+// kClaim: sysmon's, in between. kLostP: until the M notices. kPreempt: set by a signal handler on the M itself.
+enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2, kPreempt = 3 };
 
 struct M {
   G g0;
@@ -86,10 +91,7 @@ struct M {
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
   int id = 0;
-  // sysmon's notes
-  uint32_t seen_tick = 0;
-  int64_t seen_cpu = 0;
-  int64_t seen_at = 0;
+  PreemptRequest preempt;
 };
 
 struct Sched {
@@ -163,6 +165,8 @@ void ready(G* g, Place place = Place::kNext);
 void ready_all(Fifo<G, &G::next>& gs);
 // Lets others run. False: there was nobody.
 bool yield_now();
+// The same when the running G has had its time: who woke up meanwhile goes before those who compute, too.
+void yield_preempted();
 // Signals that came while this thread was on g0, for somebody to take (thread/signal.cc). Null: none pending.
 extern std::atomic<uint64_t> process_signals;
 // Those of them that nobody could take at the time: all blocked them. sysmon tries again.
@@ -188,6 +192,9 @@ void hand_off_p(P* p);  // of an M that blocks: to an M that runs it, or idle
 // The caller's, which is bound to block in the kernel; it takes another when it next enters libmn. Inside.
 void release_p(M* m);
 bool run_timers(int64_t now);  // of all Ps
+int64_t next_timer();          // when the earliest is due
+bool any_work();               // in any queue
+G* steal(M* m, bool runnext_too);
 // By sysmon: when nobody asks for descriptors, an idle M is woken to.
 void poll_neglected(int64_t now);
 
