@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
@@ -821,6 +823,49 @@ static void Vfork(Function function) {
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
 }
+static int CloneChild(void* argument) {
+  return *(int*)argument;
+}
+static void Clone(Function function) {
+  static char stack[256 * 1024] __attribute__((aligned(16)));
+  int code = 6;
+  const pid_t child = AS(clone)(CloneChild, stack + sizeof stack, SIGCHLD, &code);
+  CHECK(child > 0);
+  const int status = WaitForStatus(child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 6);
+}
+static void Syscall(Function function) {
+  CHECK(AS(syscall)(SYS_getpid) == getpid());
+  CHECK(AS(syscall)(SYS_close, -1) == -1 && errno == EBADF);
+}
+static void SyscallFutex(Function function) {
+  const int word = 0;
+  const struct timespec soon = {0, 1000000};
+  CHECK(AS(syscall)(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0) == -1 && errno == EAGAIN);
+  CHECK(AS(syscall)(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &soon, NULL, 0) == -1 && errno == ETIMEDOUT);
+  CHECK(AS(syscall)(SYS_futex, NULL, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) == -1 && errno == EFAULT);
+  CHECK(AS(syscall)(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 0);
+  CHECK(AS(syscall)(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0) == 0);
+}
+static void SyscallSignals(Function function) {
+  unsigned long set = 0;
+  CHECK(AS(syscall)(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof set) == 0);
+  CHECK(AS(syscall)(SYS_rt_sigaction, 0, NULL, NULL, sizeof set) == -1 && errno == EINVAL);
+  CHECK(AS(syscall)(SYS_sigaltstack, NULL, NULL) == 0);
+}
+static void SyscallSleep(Function function) {
+  const struct timespec time = {0, 1000};
+  CHECK(AS(syscall)(SYS_nanosleep, &time, NULL) == 0);
+  CHECK(AS(syscall)(SYS_sched_yield) == 0);
+}
+static void SyscallFork(Function function) {
+  const pid_t child = (pid_t)AS(syscall)(SYS_fork);
+  if (child == 0) _exit(7);
+  CHECK(child > 0);
+  const int status = WaitForStatus(child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 static void ExitNow(Function function) {
   AS(_exit)(0);
 }
@@ -1126,6 +1171,13 @@ static const struct Case kCases[] = {
     DECLARED(_Fork, Fork),
     DECLARED(vfork, Vfork),
     BY_NAME(__vfork, Vfork),
+    DECLARED(clone, Clone),
+    BY_NAME(__clone, Clone),
+    DECLARED(syscall, Syscall),
+    {"syscall:futex", SyscallFutex, (Function)syscall},
+    {"syscall:signals", SyscallSignals, (Function)syscall},
+    {"syscall:sleep", SyscallSleep, (Function)syscall},
+    {"syscall:fork", SyscallFork, (Function)syscall},
     DECLARED(_exit, ExitNow),
     DECLARED(_Exit, ExitNow),
     DECLARED(exit, ExitProcess),
