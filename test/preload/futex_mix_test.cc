@@ -253,6 +253,7 @@ TEST(FutexMix, ClonesWaitAndWake) {
         },
         nullptr);
     EXPECT_TRUE(test::Eventually([&] { return before.Done(0); }));
+    EXPECT_TRUE(AwaitWaiting(&words.back, 1));
     Waiters after(&words.back);
     after.Add([] {
       while (__atomic_load_n(&words.back, __ATOMIC_SEQ_CST) == 0) Wait(&words.back, 0);
