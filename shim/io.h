@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "runtime/io/transfer.h"
+#include "runtime/sched/sched.h"
 #include "shim/wait.h"
 
 namespace mn {
@@ -21,7 +22,9 @@ template <class Ours, class Libcs>
 MN_INLINE long served(Ours ours, Libcs libcs) {
   if (!scheduled()) return libcs();
   long result = ours();
-  return MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
+  result = MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
+  preempt_point();
+  return result;
 }
 
 }  // namespace mn
