@@ -227,9 +227,10 @@ void adopt_mask() {
 }
 
 void sleep_until_busy() {
-  // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag.
+  // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag, and with on_signal.
   sched.sysmon_asleep.store(true, std::memory_order_seq_cst);
-  if (all_idle() && process_signals.load(std::memory_order_relaxed) == 0) sched.sysmon_note.sleep(-1, true);
+  // Seq_cst: pairs with on_signal, which notes a signal and then looks at the flag.
+  if (all_idle() && process_signals.load(std::memory_order_seq_cst) == 0) sched.sysmon_note.sleep(-1, true);
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
 }
 
