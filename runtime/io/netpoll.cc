@@ -102,7 +102,7 @@ void heal(int64_t now) {
   });
 }
 
-int wait(epoll_event* events, int64_t deadline) {
+int collect(epoll_event* events, int64_t deadline) {
   int ep = epoll_fd();
   timespec left{};
   int64_t now = now_ns();
@@ -151,7 +151,7 @@ void interrupt() {
 void netpoll_init() {
   fork_share_descriptors = fds_shared;
   fork_reset_descriptors = netpoll_reset_after_fork;
-  netpoll.wait = wait;
+  netpoll.collect = collect;
   netpoll.dispatch = dispatch;
   netpoll.interrupt = interrupt;
 }

@@ -127,7 +127,7 @@ void ready_events(const epoll_event* events, int n) {
 // True: there were some.
 MN_NOINLINE bool poll_events() {
   epoll_event events[kNetpollEvents];
-  int n = netpoll.wait(events, 0);
+  int n = netpoll.collect(events, 0);
   if (n != 0) ready_events(events, n);
   return n != 0;
 }
@@ -152,7 +152,7 @@ bool sleep_idle(M* m) {
   int n_events = 0;
   epoll_event events[kNetpollEvents];
   if (polls)
-    n_events = netpoll.wait(events, until);
+    n_events = netpoll.collect(events, until);
   else
     woken = m->note.sleep(until == kForever ? -1 : until, true);
 

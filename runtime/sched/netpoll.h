@@ -29,7 +29,7 @@ struct Netpoll {
   std::atomic<bool> due{false};     // set by sysmon: the next P that switches asks
   // What is ready, at most kNetpollEvents, having slept until `deadline` (CLOCK_MONOTONIC; 0: not at all) if nothing
   // was.
-  int (*wait)(epoll_event* events, int64_t deadline) = nullptr;
+  int (*collect)(epoll_event* events, int64_t deadline) = nullptr;
   // The Gs whose waits these events end; the caller makes them runnable. Inside.
   Fifo<G, &G::next> (*dispatch)(const epoll_event* events, int n) = nullptr;
   // Ends the poller's sleep.
