@@ -162,14 +162,16 @@ namespace mn {
 
 long futex_call(long nr, long word, long op, long value, long fourth, long word2, long value3) {
   if (MN_UNLIKELY(inherits_priority(static_cast<int>(op)))) thread_wire();
-  long ours = serve(word, static_cast<int>(op), static_cast<uint32_t>(value), fourth, word2, static_cast<uint32_t>(value3));
+  long ours =
+      serve(word, static_cast<int>(op), static_cast<uint32_t>(value), fourth, word2, static_cast<uint32_t>(value3));
   return answer(ours, nr, word, op, value, fourth, word2, value3);
 }
 
 long futex_waitv_call(long nr, long items, long n, long flags, long timeout, long clock, long f) {
   long ours = kKernels;
   if (have(nr))
-    ours = wait_any(items, static_cast<unsigned>(n), static_cast<unsigned>(flags), timeout, static_cast<clockid_t>(clock));
+    ours =
+        wait_any(items, static_cast<unsigned>(n), static_cast<unsigned>(flags), timeout, static_cast<clockid_t>(clock));
   return answer(ours, nr, items, n, flags, timeout, clock, f);
 }
 

@@ -5,8 +5,8 @@
 // its signal mask, its alternate stack, its end. gettid is not among it: like gettid(), it tells the kernel thread, and
 // tkill and tgkill reach whoever runs there.
 //
-// A child of vfork, and a thread of a raw clone, may run with its creator's thread pointer, and so seem to be its G. The
-// state of that G is not theirs: rare calls look who asks, frequent ones once such threads were made.
+// A child of vfork, and a thread of a raw clone, may run with its creator's thread pointer, and so seem to be its G.
+// The state of that G is not theirs: rare calls look who asks, frequent ones once such threads were made.
 #include "shim/syscall.h"
 
 #include <linux/sched.h>
@@ -133,8 +133,7 @@ long action_call(long nr, long sig, long action, long old, long size, long e, lo
 }
 
 long altstack_call(long, long stack, long old, long, long, long, long) {
-  return errno_result(
-      signal_stack(reinterpret_cast<const stack_t*>(stack), reinterpret_cast<stack_t*>(old)));
+  return errno_result(signal_stack(reinterpret_cast<const stack_t*>(stack), reinterpret_cast<stack_t*>(old)));
 }
 
 // --- threads and processes
