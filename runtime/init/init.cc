@@ -7,6 +7,7 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
+#include "runtime/io/netpoll.h"
 #include "runtime/observe/stats.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -60,7 +61,9 @@ Mode choose() {
   threads_init();
   adopt_init();
   policy_init();
+  preempt_init();
   signals_init();
+  netpoll_init();
   stats_init();
   return Mode::kOn;
 }

@@ -243,6 +243,12 @@ int wake(const void* key, int count) {
   return n;
 }
 
+G* unpark(const void* key) {
+  Bucket* b = bucket_of(key);
+  SpinGuard guard(b->lock);
+  return take_waiter(b, key);
+}
+
 void wake_where(bool (*fits)(const void* key)) {
   for (Bucket& b : g_buckets) {
     Fifo<G, &G::next> woken;

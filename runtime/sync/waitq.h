@@ -93,6 +93,9 @@ int wait_if(const void* key, const WaitOptions& options, Check check) {
 // Inside. Wakes up to `count` waiters in order of arrival; returns how many.
 int wake(const void* key, int count);
 
+// Inside. The same for one, which the caller makes runnable; null: nobody waits.
+G* unpark(const void* key);
+
 // Inside. Wakes everybody whose key fits.
 void wake_where(bool (*fits)(const void* key));
 

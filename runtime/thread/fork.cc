@@ -21,7 +21,10 @@
 
 namespace mn {
 
+constinit Hook fork_share_descriptors = nullptr, fork_reset_descriptors = nullptr;
+
 void fork_prepare() {
+  fork_share_descriptors();
   self_g();
   enter();
   gpool_lock_all();
@@ -37,6 +40,7 @@ void fork_child() {
   waitq_reset_after_fork();
   once_reset_after_fork();
   sched_reset_after_fork();
+  fork_reset_descriptors();
   threads_forget_after_fork();
   signals_reset_after_fork();
   leave();

@@ -11,4 +11,8 @@ void fork_child();
 
 void fork_init();
 
+// What io/ has to know: before, that another process gets the files, too; in the child, that it is one.
+extern void (*fork_share_descriptors)();
+extern void (*fork_reset_descriptors)();
+
 }  // namespace mn

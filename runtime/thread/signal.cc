@@ -139,6 +139,9 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (g->system || (g->sigmask & bit(sig)) != 0) {
       note_signal(kProcess, sig, info);
       process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+      // This thread may be about to sleep, sysmon itself included. Seq_cst: pairs with sleep_until_busy, which sets it
+      // and then looks for signals.
+      if (sched.sysmon_asleep.load(std::memory_order_seq_cst)) sysmon_wake();
       return;
     }
     note_signal(g, sig, info);
@@ -211,11 +214,11 @@ void route() {
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
     due &= due - 1;
+    // Before the look: a G that unblocks it meanwhile is found, or finds it. Seq_cst: pairs with take_held.
+    held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
     G* target = find_taker(bit(sig));
-    if (target == nullptr) {
-      held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with take_held
-      continue;
-    }
+    if (target == nullptr) continue;
+    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
     while (take_note(kProcess, sig, &info)) note_signal(target, sig, &info);
     alert(target, sig);
