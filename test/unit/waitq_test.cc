@@ -136,7 +136,7 @@ TEST_F(Buckets, MovedOnesQueueUpElsewhere) {
   for (size_t i = 0; i < 3; ++i) Add(i, &keys_[0]);
   Add(3, &keys_[1]);
   mn::Bucket other;
-  mn::move_waiter(&bucket_, &waiters_[1], &other, &keys_[2]);  // of another bucket
+  mn::move_waiter(&bucket_, &waiters_[1], &other, &keys_[2]);    // of another bucket
   mn::move_waiter(&bucket_, &waiters_[0], &bucket_, &keys_[1]);  // of the same
   EXPECT_EQ(gs_[1].wait_key.load(), &keys_[2]) << "where an interruption looks for it";
   EXPECT_EQ(gs_[0].wait_key.load(), &keys_[1]);
