@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes descriptors or changes their flags: only noted (io/fd.h).
 #include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "runtime/io/fd.h"
 #include "shim/shim.h"
@@ -21,6 +25,36 @@ MN_SHIM int socketpair(int domain, int type, int protocol, int fds[2]) {
   int result = real.socketpair(domain, type, protocol, fds);
   for (int i = 0; result == 0 && i < 2; ++i) fd_created(fds[i], (type & SOCK_NONBLOCK) != 0);
   return result;
+}
+
+static int made(int fd) {
+  if (fd >= 0) fd_made(fd);
+  return fd;
+}
+
+MN_SHIM int pipe2(int fds[2], int flags) {
+  if (!on()) return real.pipe2(fds, flags);
+  int result = real.pipe2(fds, flags);
+  for (int i = 0; result == 0 && i < 2; ++i) fd_made(fds[i]);
+  return result;
+}
+MN_SHIM int pipe(int fds[2]) {
+  return on() ? pipe2(fds, 0) : real.pipe(fds);
+}
+MN_SHIM int dup(int fd) {
+  return on() ? made(real.dup(fd)) : real.dup(fd);
+}
+MN_SHIM int eventfd(unsigned count, int flags) {
+  return on() ? made(real.eventfd(count, flags)) : real.eventfd(count, flags);
+}
+MN_SHIM int timerfd_create(clockid_t clock, int flags) {
+  return on() ? made(real.timerfd_create(clock, flags)) : real.timerfd_create(clock, flags);
+}
+MN_SHIM int epoll_create1(int flags) {
+  return on() ? made(real.epoll_create1(flags)) : real.epoll_create1(flags);
+}
+MN_SHIM int epoll_create(int size) {
+  return on() ? made(real.epoll_create(size)) : real.epoll_create(size);
 }
 
 MN_SHIM int ioctl(int fd, unsigned long request, ...) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "runtime/io/transfer.h"
+#include "runtime/sched/sched.h"
 #include "shim/wait.h"
 
 namespace mn {
@@ -23,7 +24,9 @@ MN_INLINE long served(Ours ours, Libcs libcs) {
   if (!scheduled()) return libcs();
   if (MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed))) cancellation_point();
   long result = ours();
-  return MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
+  result = MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
+  preempt_point();
+  return result;
 }
 
 }  // namespace mn

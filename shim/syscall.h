@@ -17,9 +17,9 @@ inline long syscall_result(long answer) {
   return answer;
 }
 
-SystemCall futex_call;          // SYS_futex
-SystemCall futex_waitv_call;    // the calls of Linux 5.16
-SystemCall futex_wake_call;     // and 6.7
+SystemCall futex_call;        // SYS_futex
+SystemCall futex_waitv_call;  // the calls of Linux 5.16
+SystemCall futex_wake_call;   // and 6.7
 SystemCall futex_wait_call;
 SystemCall futex_requeue_call;
 constexpr long kSysFutexWake = 454, kSysFutexWait = 455, kSysFutexRequeue = 456;

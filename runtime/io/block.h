@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/sched/sched.h"
+#include "runtime/sync/interrupt.h"
 
 namespace mn {
 
@@ -27,8 +28,13 @@ inline void block_end() {
 template <class Call>
 long blocking(Call call) {
   block_begin();
-  long result = call();
-  if (result == -1) result = -errno;
+  long result;
+  for (;;) {
+    Interruption interruption(this_g());
+    result = call();
+    if (result == -1) result = -errno;
+    if (result != -EINTR || !interruption.only_preempted()) break;
+  }
   block_end();
   return result;
 }

@@ -10,6 +10,7 @@ namespace {
 
 // Moves the operations on s to a duplicate of it. Without one (no number is free) they find the number closed.
 void keep_file(FdState* s) {
+  FdKind kind = fd_kind(s);
   int duplicate = fd_high_duplicate(s->fd);
   FdState* kept = duplicate >= 0 ? fd_state(duplicate) : nullptr;
   enter();
@@ -18,7 +19,7 @@ void keep_file(FdState* s) {
   s->lock.lock();
   if (kept != nullptr && s->first != nullptr) {
     kept->lock.lock();
-    fd_set_kind(kept, s->kind.load(std::memory_order_relaxed));
+    fd_set_kind(kept, kind);
     fd_move_waits(s, kept);
     fd_prove(kept, &ended);
     kept->lock.unlock();
@@ -34,14 +35,8 @@ void keep_file(FdState* s) {
 
 void forget(FdState* s) {
   if (MN_UNLIKELY(this_g() != nullptr && this_g()->vforked)) return;  // a child's descriptor
-  fd_set_kind(s, FdKind::kUnknown);
-  s->no_timeouts.store(0, std::memory_order_relaxed);
-  s->own.store(0, std::memory_order_relaxed);
-  s->blocking.store(0, std::memory_order_relaxed);
-  if (s->first != nullptr)
-    keep_file(s);
-  else
-    s->set = s->armed = 0;  // nobody waits: no lock is needed to doubt the registration
+  fd_forget(s);
+  if (s->first != nullptr) keep_file(s);
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ FdKind kind_of(int fd) {
   }
 }
 
+void know_flags(FdState* s, bool nonblocking, uint32_t epoch) {
+  s->nonblocking.store(nonblocking, std::memory_order_relaxed);
+  s->flags_known.store(epoch, std::memory_order_release);  // Release: pairs with fd_nonblocking.
+}
+
 }  // namespace
 
 FdState* fd_state_if_any(int fd) {
@@ -96,21 +101,36 @@ bool fd_nonblocking(int fd) {
 
 bool fd_nonblocking(FdState* s) {
   uint32_t flags = g_flags_epoch.load(std::memory_order_relaxed);
-  if (MN_LIKELY(s->blocking.load(std::memory_order_relaxed) == flags)) return false;
-  if (fd_nonblocking(s->fd)) return true;
+  // Acquire: pairs with know_flags.
+  if (MN_LIKELY(s->flags_known.load(std::memory_order_acquire) == flags))
+    return s->nonblocking.load(std::memory_order_relaxed);
+  bool nonblocking = fd_nonblocking(s->fd);
   if (s->own.load(std::memory_order_relaxed) == g_sharing_epoch.load(std::memory_order_relaxed))
-    s->blocking.store(flags, std::memory_order_relaxed);
-  return false;
+    know_flags(s, nonblocking, flags);
+  return nonblocking;
 }
 
 void fd_created(int fd, bool nonblocking) {
   FdState* s = fd_state(fd);
   if (s == nullptr) return;
+  fd_forget(s);
   fd_set_kind(s, FdKind::kSocket);
-  s->misses.store(0, std::memory_order_relaxed);
-  s->no_timeouts.store(0, std::memory_order_relaxed);
   s->own.store(g_sharing_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  s->blocking.store(nonblocking ? 0 : g_flags_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  know_flags(s, nonblocking, g_flags_epoch.load(std::memory_order_relaxed));
+}
+
+void fd_forget(FdState* s) {
+  fd_set_kind(s, FdKind::kUnknown);
+  s->misses.store(0, std::memory_order_relaxed);
+  s->poll_misses.store(0, std::memory_order_relaxed);
+  s->no_timeouts.store(0, std::memory_order_relaxed);
+  s->own.store(0, std::memory_order_relaxed);
+  s->flags_known.store(0, std::memory_order_relaxed);
+  if (s->first == nullptr) s->set = s->armed = 0;  // nobody waits: no lock is needed to doubt the registration
+}
+
+void fd_made(int fd) {
+  if (FdState* s = fd_state_if_any(fd)) fd_forget(s);
 }
 
 void fd_flags_changed() {

@@ -29,11 +29,12 @@ struct FdState {
   std::atomic<FdKind> kind{FdKind::kUnknown};
   uint32_t set = 0;  // lock: generation of the epoll set that it is believed to be in; 0: none
   int fd = -1;
-  std::atomic<uint8_t> misses{0};        // attempts in a row that would have blocked (transfer.h)
-  std::atomic<uint32_t> no_timeouts{0};  // transfer.cc
+  std::atomic<uint8_t> misses{0}, poll_misses{0};  // attempts in a row that would have blocked (transfer.h)
+  std::atomic<uint32_t> no_timeouts{0};            // transfer.cc
   std::atomic<uint32_t> own{0};          // epoch of sharing in which this process made the file; 0: it did not
-  std::atomic<uint32_t> blocking{0};     // epoch of flags in which O_NONBLOCK is known not to be set
-  uint32_t armed = 0;                    // lock: events that the epoll set reports, once
+  std::atomic<uint32_t> flags_known{0};  // epoch of flags in which `nonblocking` is known to be right
+  std::atomic<bool> nonblocking{false};
+  uint32_t armed = 0;       // lock: events that the epoll set reports, once
   int kept = 0;             // lock: operations that hold this descriptor, our duplicate of one that the program closed
   FdWait* first = nullptr;  // lock: operations that have waited for it, oldest first
   FdWait* last = nullptr;
@@ -62,7 +63,9 @@ void fd_no_nowait(FdState* s);
 // process made, while no file of it became another process's, too, and nobody in it changed the flags of any.
 bool fd_nonblocking(FdState* s);
 bool fd_nonblocking(int fd);
-void fd_created(int fd, bool nonblocking);
+void fd_created(int fd, bool nonblocking);  // a socket, by this process
+void fd_made(int fd);                       // anything else: what was known of the number is out of date
+void fd_forget(FdState* s);
 void fd_flags_changed();
 void fds_shared();
 

@@ -102,20 +102,24 @@ void heal(int64_t now) {
   });
 }
 
-int wait(epoll_event* events, int64_t deadline) {
+int collect(epoll_event* events, int64_t deadline) {
   int ep = epoll_fd();
   timespec left{};
   int64_t now = now_ns();
   netpoll.last.store(now, std::memory_order_relaxed);
+  if (netpoll.due.load(std::memory_order_relaxed)) netpoll.due.store(false, std::memory_order_relaxed);
   if (deadline != 0) {
     heal(now);
     if (deadline > now + kHealPeriod) deadline = now + kHealPeriod;
     if (deadline > now) left = ns_timespec(deadline - now);
   }
-  long n = raw_syscall(SYS_epoll_pwait2, ep, sys_arg(events), kNetpollEvents, sys_arg(&left), 0, 8);
+  // An idle M takes no signals (idle.cc); the kernel changes the mask for as long as it sleeps.
+  uint64_t mask = kAllMasked;
+  long n = raw_syscall(SYS_epoll_pwait2, ep, sys_arg(events), kNetpollEvents, sys_arg(&left),
+                       deadline != 0 ? sys_arg(&mask) : 0, 8);
   if (MN_UNLIKELY(n == -ENOSYS)) {  // before Linux 5.11: milliseconds, rounded up
     int64_t ms = (left.tv_sec * kNsPerSec + left.tv_nsec + 999999) / 1000000;
-    n = raw_syscall(SYS_epoll_wait, ep, sys_arg(events), kNetpollEvents, ms);
+    n = raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, ms, deadline != 0 ? sys_arg(&mask) : 0, 8);
   }
   if (n == -EBADF || n == -EINVAL) {
     replace(ep);
@@ -147,7 +151,7 @@ void interrupt() {
 void netpoll_init() {
   fork_share_descriptors = fds_shared;
   fork_reset_descriptors = netpoll_reset_after_fork;
-  netpoll.wait = wait;
+  netpoll.collect = collect;
   netpoll.dispatch = dispatch;
   netpoll.interrupt = interrupt;
 }

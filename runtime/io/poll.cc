@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// poll and select ask the kernel first. What is not ready they wait for as any other call does, one FdWait for each
-// descriptor, and then ask again. A poll of one descriptor takes netpoll's word for what has come.
+// poll and select ask the kernel first, unless that was in vain the last times (transfer.h: the registration tells,
+// too). What is not ready they wait for as any other call does, one FdWait for each descriptor. poll takes netpoll's
+// word for what has come; select, whose sets are clumsy, asks again.
 //
 // epoll_wait: a program has few threads in it, each the loop of an event-driven server, for which the kernel's own call
 // is best: a few may block their Ms there (kMostInKernel). Further ones wait for the readiness of the program's epoll
@@ -38,6 +39,16 @@ struct Poll {
   std::atomic<bool> fired{false};
   long result = 0;
 
+  // What netpoll says has come.
+  long came() {
+    long n = 0;
+    for (int i = 0; i < count; ++i) {
+      fds[i].revents = static_cast<short>(waits[i].got & static_cast<uint32_t>(fds[i].events | POLLERR | POLLHUP));
+      n += fds[i].revents != 0;
+    }
+    return n;
+  }
+
   long look() {
     for (int i = 0; i < count; ++i) {
       FdWait* w = &waits[i];
@@ -64,16 +75,11 @@ void wait_and_look(void* arg) {
       if (before.ends_wait(false)) return;
       cancellation_point();
     } else if (error == ETIMEDOUT) {
-      p->result = 0;
-      if (p->deadline->passed()) return;
+      if (!p->deadline->passed()) continue;
+      p->result = p->look();  // the timer may have been looked at before the descriptors
+      return;
     } else if (error == 0 || error == EBADF) {
-      FdWait* w = p->waits;
-      if (p->count == 1 && error == 0) {
-        p->fds[0].revents = static_cast<short>(w->got & static_cast<uint32_t>(p->fds[0].events | POLLERR | POLLHUP));
-        p->result = p->fds[0].revents != 0;
-      } else {
-        p->result = p->look();
-      }
+      p->result = error == 0 ? p->came() : p->look();
       if (p->result != 0) return;
     } else {
       p->result = kUnpollable;
@@ -137,7 +143,12 @@ long wait_for(pollfd* fds, int count, const Deadline& deadline) {
 }  // namespace
 
 long io_poll(pollfd* fds, nfds_t count, const Deadline& deadline) {
-  long n = raw_syscall(SYS_poll, sys_arg(fds), static_cast<long>(count), 0);
+  FdState* first = count != 0 && count <= kWaitsOnStack && deadline.at != 0 ? fd_state(fds[0].fd) : nullptr;
+  long n = 0;
+  if (first == nullptr || !expects_to_wait(&first->poll_misses)) {
+    n = raw_syscall(SYS_poll, sys_arg(fds), static_cast<long>(count), 0);
+    if (first != nullptr) note_attempt(&first->poll_misses, n == 0);
+  }
   if (n != 0 || deadline.at == 0) return n;
   if (count > kMostWaits) return kUnpollable;
   // Negative numbers are left out: what is waited for is a dense copy.
@@ -201,7 +212,12 @@ long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Dea
 }
 
 long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline) {
-  long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
+  FdState* state = deadline.at != 0 ? fd_state(epfd) : nullptr;
+  long n = 0;
+  if (state == nullptr || !expects_to_wait(&state->poll_misses)) {
+    n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
+    if (state != nullptr) note_attempt(&state->poll_misses, n == 0);
+  }
   if (n != 0 || deadline.at == 0) return n;
   if (g_in_epoll.load(std::memory_order_relaxed) < kMostInKernel) {
     int64_t left = deadline.never() ? -1 : deadline.monotonic() - now_ns();

@@ -63,8 +63,10 @@ void wait_and_attempt(void* arg) {
       if (before.ends_wait(deadline.never() && t->done == 0)) return;
       cancellation_point();
     } else if (error == ETIMEDOUT) {
-      w->result = moved_or(t, -EAGAIN);
-      if (deadline.passed()) return;
+      if (!deadline.passed()) continue;
+      w->result = t->attempt(t, w->operation.fd());  // the timer may have been looked at before the descriptors
+      if (w->result == -EAGAIN) w->result = moved_or(t, -EAGAIN);
+      return;
     } else {
       if (error == EPERM) fd_set_kind(t->state, FdKind::kDirect);
       w->result = moved_or(t, error == EBADF ? -EBADF : kUnpollable);

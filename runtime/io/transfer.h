@@ -33,16 +33,16 @@ long transfer_wait(Transfer* t);
 // For receivers: a descriptor that was never ready at once the last times is waited for without an attempt, which the
 // registration makes up for: it reports what is there already. Every 16th time is an attempt again.
 constexpr uint8_t kMissesBeforeTrust = 2, kTrusted = 16;
-inline bool expects_to_wait(FdState* s) {
-  uint8_t misses = s->misses.load(std::memory_order_relaxed);
+inline bool expects_to_wait(std::atomic<uint8_t>* count) {
+  uint8_t misses = count->load(std::memory_order_relaxed);
   if (misses < kMissesBeforeTrust) return false;
-  s->misses.store(static_cast<uint8_t>(misses + 1), std::memory_order_relaxed);
+  count->store(static_cast<uint8_t>(misses + 1), std::memory_order_relaxed);
   return misses % kTrusted != 0;
 }
-inline void note_attempt(FdState* s, bool missed) {
-  uint8_t misses = s->misses.load(std::memory_order_relaxed);
+inline void note_attempt(std::atomic<uint8_t>* count, bool missed) {
+  uint8_t misses = count->load(std::memory_order_relaxed);
   uint8_t now = missed ? static_cast<uint8_t>(misses == 255 ? kMissesBeforeTrust : misses + 1) : uint8_t{0};
-  if (now != misses) s->misses.store(now, std::memory_order_relaxed);
+  if (now != misses) count->store(now, std::memory_order_relaxed);
 }
 
 // What the call returns when `error` (negative) ends it: after something was moved, that.
@@ -57,12 +57,12 @@ inline long run_transfer(Transfer* t) {
 
 inline long run_receive(Transfer* t) {
   FdState* s = t->state;
-  if (expects_to_wait(s)) {
+  if (expects_to_wait(&s->misses)) {
     t->attempted = false;
     return transfer_wait(t);
   }
   long result = t->attempt(t, s->fd);
-  note_attempt(s, result == -EAGAIN);
+  note_attempt(&s->misses, result == -EAGAIN);
   return result == -EAGAIN ? transfer_wait(t) : result;
 }
 

@@ -96,7 +96,10 @@ int start(FdWait* w, uint32_t events, GList* ended) {
   w->events = events | kAlways;
   w->got = w->serving = 0;
   int error = w->gone ? EBADF : 0;
-  if (uint32_t mask = wanted(s); error == 0 && mask != 0) {
+  uint32_t mask = wanted(s);
+  // A poll leaves those of its descriptors armed that were not ready: they need not be armed again.
+  bool armed = !w->exclusive && (mask & ~s->armed) == 0;
+  if (error == 0 && mask != 0 && !armed) {
     bool another_file = false;
     error = netpoll_arm(s, mask | s->armed, &another_file);
     if (error == 0) s->armed |= mask;

@@ -127,7 +127,7 @@ void ready_events(const epoll_event* events, int n) {
 // True: there were some.
 MN_NOINLINE bool poll_events() {
   epoll_event events[kNetpollEvents];
-  int n = netpoll.wait(events, 0);
+  int n = netpoll.collect(events, 0);
   if (n != 0) ready_events(events, n);
   return n != 0;
 }
@@ -146,13 +146,13 @@ bool sleep_idle(M* m) {
   m->note.clear();
   sched.lock.unlock();
   // Whoever runs next here sets its own mask; meanwhile sysmon takes the process's signals as main would.
-  if (m->kmask != kAllMasked) set_kernel_mask(m, kAllMasked);
+  if (!polls && m->kmask != kAllMasked) set_kernel_mask(m, kAllMasked);
 
   bool woken = false;
   int n_events = 0;
   epoll_event events[kNetpollEvents];
   if (polls)
-    n_events = netpoll.wait(events, until);
+    n_events = netpoll.collect(events, until);
   else
     woken = m->note.sleep(until == kForever ? -1 : until, true);
 
@@ -294,6 +294,11 @@ void hand_off_p(P* p) {
 
 void poll_neglected(int64_t now) {
   if (MN_LIKELY(!netpoll.neglected(now))) return;
+  // A P that switches asks next; the second time nobody did.
+  if (!netpoll.due.exchange(true, std::memory_order_relaxed)) {
+    netpoll.last.store(now, std::memory_order_relaxed);
+    return;
+  }
   sched.lock.lock();
   M* m = take_idle_m_locked(nullptr);
   sched.lock.unlock();
@@ -311,7 +316,8 @@ bool run_timers(int64_t now) {
 
 // Whether this P has switched often enough since it last asked for descriptors.
 bool net_due(const P* p) {
-  return p->tick.load(std::memory_order_relaxed) - p->net_tick >= kGlobalPoll;
+  return netpoll.due.load(std::memory_order_relaxed) ||
+         p->tick.load(std::memory_order_relaxed) - p->net_tick >= kGlobalPoll;
 }
 
 G* find_runnable(M* m) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "runtime/base/text.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -92,12 +93,28 @@ int create_kernel_thread(void* (*main)(void*), void* arg) {
   return error;
 }
 
-int create_m() {
+bool create_m() {
   M* m = new_m();
-  if (m == nullptr) return EAGAIN;
-  int error = create_kernel_thread(m_main, m);
-  if (error != 0) unmap_memory(m, round_up(sizeof(M), kPageSize));
-  return error;
+  if (m == nullptr) return false;
+  if (create_kernel_thread(m_main, m) == 0) return true;
+  free_m(m);  // sysmon may know it from an earlier life
+  return false;
+}
+
+// Gs and a P are there, but no M, and none can be had. It goes on when one of those in the kernel comes back, or when
+// sysmon asks again and there is one.
+void say_none_left(int n_ms) {
+  static constinit bool said = false;
+  if (said) return;
+  said = true;
+  Text line;
+  line << "libmn: " << n_ms << " kernel threads are blocked in system calls, and ";
+  if (n_ms >= kMaxMs)
+    line << "libmn makes no more";
+  else
+    line << "the system grants no more (see ulimit -u, and pids.max of the cgroup)";
+  line << ": other threads wait until one of them returns\n";
+  write_stderr(line.data(), line.size());
 }
 
 void* creator_main(void*) {
@@ -122,9 +139,11 @@ void* creator_main(void*) {
   }
   for (;;) {
     sched.lock.lock();
-    bool more = sched.n_idle_ms < kSpareMs && sched.n_ms < kMaxMs;
+    bool more = sched.n_idle_ms < kSpareMs;
+    bool needed = sched.n_idle_ms == 0 && sched.idle_ps != nullptr;
+    int n_ms = sched.n_ms;
     sched.lock.unlock();
-    if (more) create_m();
+    if (more && (n_ms >= kMaxMs || !create_m()) && needed && any_work()) say_none_left(n_ms);
     if (gpool_wants_scavenge()) gpool_scavenge();
     // Release: pairs with the acquire in sched_start; the layout found above is visible.
     g_creator_alive.store(true, std::memory_order_release);

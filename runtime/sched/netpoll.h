@@ -4,8 +4,8 @@
 //
 // Who looks: an M that finds no other work, without waiting, before it gives up its P; one idle M, the poller, which
 // sleeps in the kernel until a descriptor is ready or the next timer is due; and, when all Ps have been busy for
-// kNetpollPatience, each P after some switches (sched.cc) or an idle M that sysmon wakes for it. So a busy server asks
-// the kernel once for many descriptors, and one that computes leaves none unasked for longer than that.
+// kNetpollPatience, the next P that switches, or an idle M that sysmon wakes for it when none does. So a busy server
+// asks the kernel once for many descriptors, and one that computes leaves none unasked for longer than that.
 #pragma once
 
 #include <sys/epoll.h>
@@ -26,9 +26,10 @@ struct Netpoll {
   std::atomic<int> waiting{0};      // waits that only a descriptor can end
   std::atomic<int64_t> last{0};     // CLOCK_MONOTONIC, when it was last asked
   std::atomic<M*> poller{nullptr};  // the M that sleeps in it; written under Sched::lock
+  std::atomic<bool> due{false};     // set by sysmon: the next P that switches asks
   // What is ready, at most kNetpollEvents, having slept until `deadline` (CLOCK_MONOTONIC; 0: not at all) if nothing
   // was.
-  int (*wait)(epoll_event* events, int64_t deadline) = nullptr;
+  int (*collect)(epoll_event* events, int64_t deadline) = nullptr;
   // The Gs whose waits these events end; the caller makes them runnable. Inside.
   Fifo<G, &G::next> (*dispatch)(const epoll_event* events, int n) = nullptr;
   // Ends the poller's sleep.

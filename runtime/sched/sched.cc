@@ -34,10 +34,11 @@ MN_INLINE G* pick_local(M* m) {
   if (MN_UNLIKELY(p == nullptr)) return &m->g0;
   uint32_t tick = p->tick.load(std::memory_order_relaxed) + 1;
   p->tick.store(tick, std::memory_order_relaxed);
-  if (MN_UNLIKELY(tick % kGlobalPoll == 0)) {
+  if (MN_UNLIKELY(tick % kGlobalPoll == 0 || netpoll.due.load(std::memory_order_relaxed))) {
     // Not here: the parking G may hold a bucket's lock, which comes after the heap's.
     if (p->timers.next() != kForever && p->timers.next() <= now_ns()) return &m->g0;
-    if (netpoll.wanted() && tick - p->net_tick >= kGlobalPoll) return &m->g0;
+    if (netpoll.due.load(std::memory_order_relaxed) || (netpoll.wanted() && tick - p->net_tick >= kGlobalPoll))
+      return &m->g0;
     if (sched.global_size.load(std::memory_order_relaxed) != 0)
       if (G* g = global_get(m)) return g;
   }

@@ -151,6 +151,14 @@ MN_INLINE void leave() {
   if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0)) leave_slow(g);
 }
 
+// Outside, in calls that may be made for ever without going inside: gives way if that is due.
+MN_INLINE void preempt_point() {
+  G* g = this_g();
+  if (MN_LIKELY(g->m.load(std::memory_order_relaxed)->attention.load(std::memory_order_relaxed) == kNone)) return;
+  enter();
+  leave();
+}
+
 // --- switching; all inside
 // Stops the running G; commit(m, g, arg) runs once its stack is free. Returns when somebody readies it.
 void park(Commit commit, void* arg);

@@ -157,13 +157,18 @@ struct Outlook {
   }
 };
 
+// Without a timer the signal would end a system call in which the M sleeps.
+bool may_be_asked(Watch* w, M* m, int ktid) {
+  return preempt_persists(m) || !asleep_in_kernel(w, ktid);
+}
+
 // The same G runs since w->turn, and others wait.
-void consider_turn(Watch* w, M* m, Outlook* out) {
+void consider_turn(Watch* w, M* m, int ktid, Outlook* out) {
   if (!g_preempts) return;
   int64_t end = w->turn + turn_ns();
   if (end > out->now) return out->look_by(end > out->now + kLeastTurn ? end : out->now + kLeastTurn);
   bool asked = m->preempt.asked.load(std::memory_order_relaxed) && w->asked >= w->turn;
-  if (!asked || out->now - w->asked >= kAskAgain) {
+  if ((!asked || out->now - w->asked >= kAskAgain) && may_be_asked(w, m, ktid)) {
     preempt_ask(m, w->tick);
     w->asked = out->now;
   }
@@ -189,7 +194,7 @@ void look_at(P* p, Outlook* out) {
   w->cpu = cpu;
   w->looked = out->now;
   bool waiting = !p->runq.empty() || out->waiting || p->timers.next() <= out->now;
-  if (waiting) consider_turn(w, m, out);
+  if (waiting) consider_turn(w, m, ktid, out);
   bool computes = same && used > elapsed / 4 * 3;
   if (computes || m->inside.load(std::memory_order_relaxed) != 0) return;
   bool moved = w->worked == out->now;
@@ -201,6 +206,13 @@ void look_at(P* p, Outlook* out) {
   p->m.store(nullptr, std::memory_order_relaxed);
   hand_off_p(p);
   out->retaken = true;
+}
+
+// An M for an idle P was asked for, but could not be had then.
+bool lacks_ms() {
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) == 0) return false;
+  SpinGuard guard(sched.lock);
+  return sched.n_idle_ms == 0;
 }
 
 bool all_idle() {
@@ -215,9 +227,10 @@ void adopt_mask() {
 }
 
 void sleep_until_busy() {
-  // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag.
+  // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag, and with on_signal.
   sched.sysmon_asleep.store(true, std::memory_order_seq_cst);
-  if (all_idle() && process_signals.load(std::memory_order_relaxed) == 0) sched.sysmon_note.sleep(-1, true);
+  // Seq_cst: pairs with on_signal, which notes a signal and then looks at the flag.
+  if (all_idle() && process_signals.load(std::memory_order_seq_cst) == 0) sched.sysmon_note.sleep(-1, true);
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
 }
 
@@ -232,7 +245,7 @@ void sysmon_loop() {
     Outlook out{now_ns()};
     if (all_idle()) {
       if (idle_since == 0) idle_since = out.now;
-      if (out.now - idle_since > kIdleBeforeSleep && !gpool_has_surplus()) {
+      if (out.now - idle_since > kIdleBeforeSleep && !gpool_has_surplus() && !any_work()) {
         sleep_until_busy();
         idle_since = 0;
         period = kShortest;
@@ -248,6 +261,7 @@ void sysmon_loop() {
     out.waiting = any_work();
     for (int i = 0; i < sched.nprocs; ++i) look_at(sched.ps[i], &out);
     look_at_lost();
+    if (out.waiting && lacks_ms()) request_m();
     if (gpool_wants_scavenge() && period == kLongest) request_m();
     int64_t longest = out.waiting ? kLongestWaiting : kLongest;
     period = out.retaken ? kShortest : period * 2 < longest ? period * 2 : longest;

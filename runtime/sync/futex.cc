@@ -52,8 +52,8 @@ const void* key_of(const uint32_t* word) {
 
 struct Crowd {
   static constexpr int kNone = -1;
-  std::atomic<int> woken{kNone};    // index of the waiter that was woken first
-  std::atomic<int> visitors{0};  // wakers that have claimed it and may still touch it
+  std::atomic<int> woken{kNone};  // index of the waiter that was woken first
+  std::atomic<int> visitors{0};   // wakers that have claimed it and may still touch it
 
   const void* key() const { return reinterpret_cast<const char*>(this) + 3; }
   bool claim(int index) {

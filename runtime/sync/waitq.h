@@ -7,8 +7,8 @@
 // States of a Waiter, written under its bucket's lock only:
 //   kFresh   not queued yet             -> kQueued (enqueue), kTimedOut (its timer was faster)
 //   kQueued  in a queue                 -> kWoken, kTimedOut, kInterrupted, each by whoever takes it off the queue
-//   kOneOf   in a queue, one of several of its thread, which waits elsewhere (futex_waitv) -> kWoken, by whoever takes it
-//   others   final; the G is, or is being made, runnable, and the waiter may vanish
+//   kOneOf   in a queue, one of several of its thread, which waits elsewhere (futex_waitv) -> kWoken, by whoever takes
+//   it others   final; the G is, or is being made, runnable, and the waiter may vanish
 //
 // A queued waiter may be moved to another key, with the buckets of both locked, lower address first. Who found a waiter
 // by other means than its queue locks the bucket of its key and looks whether that is its key still.

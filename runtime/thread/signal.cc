@@ -47,6 +47,11 @@ struct Action {
 
 constinit Action g_actions[kSignals];
 
+// By the program.
+bool caught(int sig) {
+  return g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
+}
+
 // Tells a poke (see signal_thread) from a signal.
 constexpr int kPokeCode = -0x6d6e;
 
@@ -83,7 +88,7 @@ void default_action(int sig, const siginfo_t* info) {
 // Runs one noted signal on the calling G, which is outside.
 void run_noted(G* g, int sig, siginfo_t* info) {
   const Action& a = g_actions[sig];
-  if (a.handler.load(std::memory_order_relaxed) == nullptr) return default_action(sig, info);
+  if (!caught(sig)) return default_action(sig, info);
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
@@ -124,6 +129,9 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (probe_recovered(sig, context)) return;
   G* g = this_g();
   bool poke = is_poke(info);
+  // Whoever it came to: the process is to die.
+  if (may_be_probe(sig) && !caught(sig) && !poke && (g == nullptr || g->system || (g->sigmask & bit(sig)) == 0))
+    return die_of(sig, info);
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
   if (g->locks != 0 && !synchronous(sig, info)) {
     if (poke) return;
@@ -131,6 +139,9 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (g->system || (g->sigmask & bit(sig)) != 0) {
       note_signal(kProcess, sig, info);
       process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+      // This thread may be about to sleep, sysmon itself included. Seq_cst: pairs with sleep_until_busy, which sets it
+      // and then looks for signals.
+      if (sched.sysmon_asleep.load(std::memory_order_seq_cst)) sysmon_wake();
       return;
     }
     note_signal(g, sig, info);
@@ -172,7 +183,7 @@ void alert(G* g, int sig) {
   if (signal_waiter_poke(g, sig)) return;
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->state != GState::kRunning || m == nullptr || (g->sigmask & bit(sig)) != 0) return;
-  if (g_actions[sig].handler.load(std::memory_order_relaxed) == nullptr) return;
+  if (!caught(sig) && !may_be_probe(sig)) return;
   signal_poke(m, sig);
 }
 
@@ -203,11 +214,11 @@ void route() {
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
     due &= due - 1;
+    // Before the look: a G that unblocks it meanwhile is found, or finds it. Seq_cst: pairs with take_held.
+    held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
     G* target = find_taker(bit(sig));
-    if (target == nullptr) {
-      held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with take_held
-      continue;
-    }
+    if (target == nullptr) continue;
+    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
     while (take_note(kProcess, sig, &info)) note_signal(target, sig, &info);
     alert(target, sig);
@@ -303,9 +314,8 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   if (ended(g)) return value != nullptr ? ESRCH : 0;  // as glibc since 2.34, whatever the signal
   if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
   if (sig == 0) return 0;
-  bool caught = g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
   bool blocked = (g->sigmask & bit(sig)) != 0;
-  if (!caught && !blocked && !signal_waited_for(g, sig)) {
+  if (!caught(sig) && !blocked && !signal_waited_for(g, sig)) {
     struct sigaction present;
     if (real.sigaction(sig, nullptr, &present) != 0) return errno;
     if (present.sa_handler == SIG_IGN) return 0;

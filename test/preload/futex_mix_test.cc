@@ -191,8 +191,7 @@ TEST(FutexMix, MainWaitsBeforeThereAreThreads) {
 // A thread of clone() shares its creator's thread pointer, errno and all.
 class Clone {
  public:
-  Clone(int (*start)(void*), void* argument)
-      : stack_(new char[kSize]) {
+  Clone(int (*start)(void*), void* argument) : stack_(new char[kSize]) {
     alive_ = 1;
     constexpr int kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
                            CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
@@ -253,6 +252,7 @@ TEST(FutexMix, ClonesWaitAndWake) {
         },
         nullptr);
     EXPECT_TRUE(test::Eventually([&] { return before.Done(0); }));
+    EXPECT_TRUE(AwaitWaiting(&words.back, 1));
     Waiters after(&words.back);
     after.Add([] {
       while (__atomic_load_n(&words.back, __ATOMIC_SEQ_CST) == 0) Wait(&words.back, 0);

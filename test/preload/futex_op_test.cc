@@ -9,9 +9,9 @@ namespace {
 using test::Count;
 using test::Futex;
 using test::kPrivate;
+using test::Thread;
 using test::Wait;
 using test::WaitBits;
-using test::Thread;
 using test::Waiters;
 using test::Waiting;
 using test::Wake;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests the younger futex calls: futex_waitv (Linux 5.16), futex_wake, futex_wait and futex_requeue (6.7). A kernel that
-// lacks one says ENOSYS, and so must whoever stands in front of it.
+// Tests the younger futex calls: futex_waitv (Linux 5.16), futex_wake, futex_wait and futex_requeue (6.7). A kernel
+// that lacks one says ENOSYS, and so must whoever stands in front of it.
 #include "futex_util.h"
 
 namespace {
@@ -52,11 +52,11 @@ bool KernelHas(long number) {
 }
 
 // Runs the test's body where the kernel has the call.
-#define ONLY_WITH(number, call)      \
-  if (!KernelHas(number)) {          \
-    Thread([] { return nullptr; });  \
-    EXPECT_EQ(call, -ENOSYS);        \
-    return;                          \
+#define ONLY_WITH(number, call)     \
+  if (!KernelHas(number)) {         \
+    Thread([] { return nullptr; }); \
+    EXPECT_EQ(call, -ENOSYS);       \
+    return;                         \
   }
 
 TEST(FutexWaitv, TellsWhichWasWoken) {

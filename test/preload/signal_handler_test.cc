@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests signal handlers: what they see, alternate stacks, timers.
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -164,6 +165,67 @@ TEST_F(Signal, IntervalTimerAmongWorkingThreads) {
   EXPECT_EQ(setitimer(ITIMER_REAL, &off, nullptr), 0);
   EXPECT_EQ(counter, expected);
   EXPECT_GE(handled, 50);
+}
+
+// Where acknowledgements of handled signals go.
+int acknowledge_fd;
+
+// Signals `target` when it has long been idle, each when the one before was handled: how many were.
+int SignalAnIdleProcess(pid_t target, int acknowledged_fd, int count) {
+  for (int i = 0; i < count; ++i) {
+    test::SleepMs(80);
+    kill(target, SIGUSR1);
+    pollfd acknowledged = {.fd = acknowledged_fd, .events = POLLIN, .revents = 0};
+    char byte;
+    if (poll(&acknowledged, 1, 20'000) != 1 || read(acknowledged_fd, &byte, 1) != 1) return i;
+  }
+  return count;
+}
+
+// All threads sleep in the kernel, main in a read that is libc's own, on whatever kernel thread it got to by then.
+TEST_F(Signal, ReachesAnIdleProcess) {
+  constexpr int kSignals = 5;
+  int acknowledgements[2];
+  int bytes[2];
+  ASSERT_EQ(pipe(acknowledgements), 0);
+  ASSERT_EQ(pipe(bytes), 0);
+  FILE* stream = fdopen(bytes[0], "r");
+  setvbuf(stream, nullptr, _IONBF, 0);
+  acknowledge_fd = acknowledgements[1];
+  const Handler handler(SIGUSR1, [](int) {
+    const char byte = 'a';
+    EXPECT_EQ(write(acknowledge_fd, &byte, 1), 1);
+  });
+  {
+    std::atomic<bool> stop = false;
+    std::vector<Thread> busy;
+    for (int t = 0; t < 4; ++t) {
+      busy.emplace_back([&] {
+        while (!stop) sched_yield();
+        return nullptr;
+      });
+    }
+    for (int i = 0; i < 40; ++i) {
+      const Thread writer([&] {
+        test::SleepMs(1);
+        EXPECT_EQ(write(bytes[1], "b", 1), 1);
+        return nullptr;
+      });
+      EXPECT_EQ(getc(stream), 'b');
+    }
+    stop = true;
+  }
+  const pid_t target = getpid();
+  const pid_t child = fork();
+  ASSERT_NE(child, -1);
+  if (child == 0) {
+    const char handled_there = static_cast<char>(SignalAnIdleProcess(target, acknowledgements[0], kSignals));
+    _exit(write(bytes[1], &handled_there, 1) == 1 ? 0 : 1);
+  }
+  EXPECT_EQ(getc(stream), kSignals);
+  EXPECT_TRUE(test::Exited(test::WaitFor(child), 0));
+  fclose(stream);
+  for (const int fd : {bytes[1], acknowledgements[0], acknowledgements[1]}) close(fd);
 }
 
 TEST_F(Signal, ErrnoSurvivesHandlers) {

@@ -3,9 +3,11 @@
 #ifndef TEST_PROGRAMS_FIRST_OP_CASES_H_
 #define TEST_PROGRAMS_FIRST_OP_CASES_H_
 
+#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ extern const struct Family kSemFamily;
 extern const struct Family kC11Family;
 extern const struct Family kProcessFamily;
 extern const struct Family kSignalFamily;
+extern const struct Family kSyscallFamily;
 
 #define CHECK(condition)                                                           \
   do {                                                                             \
@@ -55,6 +58,13 @@ static inline struct timespec In(clockid_t clock, long seconds) {
   clock_gettime(clock, &time);
   time.tv_sec += seconds;
   return time;
+}
+
+static inline int WaitForStatus(pid_t child) {
+  int status = -1;
+  while (waitpid(child, &status, 0) == -1 && errno == EINTR) {
+  }
+  return status;
 }
 
 static inline void* Echo(void* argument) {

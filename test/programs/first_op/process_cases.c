@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Processes.
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cases.h"
-
-static int WaitForStatus(pid_t child) {
-  int status = -1;
-  while (waitpid(child, &status, 0) == -1 && errno == EINTR) {
-  }
-  return status;
-}
 
 static void Fork(Function function) {
   const pid_t child = AS(fork)();
