@@ -12,7 +12,8 @@ using test::Thread;
 using test::Wait;
 
 // A thread that calls and is cancelled; `prepare` runs in it first.
-void CancelIn(const std::function<void()>& call, const std::function<void()>& prepare = [] {}) {
+void CancelIn(
+    const std::function<void()>& call, const std::function<void()>& prepare = [] {}) {
   std::atomic<bool> ready = false, cleaned = false, unwound = false;
   struct Unwinds {
     std::atomic<bool>& flag;

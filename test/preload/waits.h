@@ -130,9 +130,7 @@ class WriteWait : public Wait {
       EXPECT_GT(read(channel_.in, buffer.data(), buffer.size()), 0);
     }
   }
-  std::pair<int, int> Timeout() override {
-    return {ReadWait::IsSocket(channel_.out) ? channel_.out : -1, SO_SNDTIMEO};
-  }
+  std::pair<int, int> Timeout() override { return {ReadWait::IsSocket(channel_.out) ? channel_.out : -1, SO_SNDTIMEO}; }
 
  private:
   Channel channel_;
