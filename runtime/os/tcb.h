@@ -75,6 +75,10 @@ void tcb_unregister_rseq(void* tcb);
 inline int tcb_tid(const void* tcb) {
   return *reinterpret_cast<const int*>(static_cast<const char*>(tcb) + tcb_layout.tid);
 }
+// Bit 0 says so, whether glibc keeps the state among others (before 2.37) or by itself.
+inline bool tcb_cancel_disabled(const void* tcb) {
+  return (static_cast<const volatile char*>(tcb)[tcb_layout.cancelstate] & 1) != 0;
+}
 inline void tcb_set_tid(void* tcb, int tid) {
   *reinterpret_cast<int*>(static_cast<char*>(tcb) + tcb_layout.tid) = tid;
 }

@@ -2,6 +2,7 @@
 // Cancellation. libc keeps the state, in the TCB, and unwinds; a thread that runs gets libc's SIGCANCEL on its M, one
 // that is parked is made to end its wait and looks itself.
 #include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/thread.h"
 
@@ -21,6 +22,8 @@ int thread_cancel(pthread_t t) {
   enter();
   bool parked = interrupt_wait(g);
   leave();
+  // Natively who has disabled it is left alone; a call that never restarts would end.
+  if (tcb_cancel_disabled(g->tp)) return 0;
   M* m = g->m.load(std::memory_order_relaxed);
   if (!parked && g->state == GState::kRunning && m != nullptr)
     raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), 32 /* SIGCANCEL */);
