@@ -2,7 +2,7 @@
 # make                 build/libmn.so
 # make demo | test     what scripts/demo and scripts/test do, which also install what is missing
 # make check           build and run all tests
-# make bench | stress | apps | lint | install PREFIX=/usr/local
+# make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
 PREFIX  ?= /usr/local
@@ -99,18 +99,31 @@ $(B)/bench/threads_bench: $(BENCH_OBJ)
 	$(CXX) -o $@ $^ -lbenchmark -pthread
 -include $(BENCH_OBJ:.o=.d)
 
+# Echo servers and their load; Go's only where go is installed.
+ECHO := $(B)/bench/echo
+ECHO_PROGRAMS := $(ECHO)/echo_threads $(ECHO)/echo_epoll $(ECHO)/load $(if $(shell command -v go),$(ECHO)/echo_go)
+$(ECHO)/echo_go: bench/echo/echo.go
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 go build -o $@ $<
+$(ECHO)/%: bench/echo/%.c bench/echo/echo.h
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -o $@ $< -pthread
+
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check demo test bench stress apps lint install clean
+.PHONY: check demo test bench bench-echo stress apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 demo:
 	sh scripts/demo
 test:
 	sh scripts/test
-bench: all $(B)/bench/threads_bench
+bench: all $(B)/bench/threads_bench $(ECHO_PROGRAMS)
 	python3 bench/run.py
+	python3 bench/echo.py
+bench-echo: all $(ECHO_PROGRAMS)
+	python3 bench/echo.py
 stress: all tests
 	python3 scripts/stress --seconds 600
 apps: all

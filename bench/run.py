@@ -12,13 +12,13 @@ import argparse
 import csv
 import json
 import os
-import platform
 import re
-import statistics
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from common import (LIBMN, NATIVE, ROOT, Stop, check_at_work, cpus_for, environment, last_line,
+                    machine, number, positive, spread)  # fmt: skip
+
 TARGETS = os.path.join(ROOT, "bench", "targets.csv")
 
 # What Google Benchmark appends to the name of a row to say how it was measured.
@@ -28,32 +28,7 @@ NS_PER_UNIT = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 # Rows that need more memory than many machines have (about 12 GB).
 LARGE = re.compile(r"^alive/threads:1000000/")
 
-NATIVE, LIBMN = "native", "libmn"
-
-
-class Stop(Exception):
-    """Nothing that follows could be believed."""
-
-
 # ---- running ------------------------------------------------------------------------------------
-
-
-def environment(side, procs, lib):
-    """The caller's environment, with libmn or without any trace of it."""
-    others = re.split(r"[ :]+", os.environ.get("LD_PRELOAD", ""))
-    preload = [path for path in others if path and not os.path.basename(path).startswith("libmn.")]
-    if side == LIBMN:
-        env = {**os.environ, "MN_PROCS": str(procs), "MN_STATS": "1"}
-        preload.insert(0, lib)
-    else:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MN_")}
-    env["LD_PRELOAD"] = ":".join(preload)
-    return env
-
-
-def cpus_for(procs):
-    """As many of the CPUs that we may use as there are scheduling contexts."""
-    return set(sorted(os.sched_getaffinity(0))[:procs])
 
 
 def list_rows(binary):
@@ -64,22 +39,6 @@ def list_rows(binary):
     except (OSError, subprocess.CalledProcessError) as error:
         raise Stop(f"cannot list the benchmarks (are they built?): {error}") from error
     return {SUFFIX.sub("", name): name for name in out.split()}
-
-
-def check_at_work(stderr, procs):
-    """A silent fall-back to libc's threads would compare native with native."""
-    stats = re.findall(r"^libmn: stats: (.*)$", stderr, re.MULTILINE)
-    if not stats:
-        raise Stop("libmn printed no statistics (MN_STATS=1): was it loaded?")
-    found = dict(word.split("=", 1) for word in stats[-1].split() if "=" in word)
-    at_work = found.get("mode") == "mn" and found.get("gs", "").isdecimal() and int(found["gs"]) >= 1
-    if not at_work or found.get("procs") != str(procs):
-        raise Stop(f"libmn was not at work with MN_PROCS={procs}: {stats[-1]}")
-
-
-def last_line(text):
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
 
 
 def run_once(options, side, full_name, procs):
@@ -153,13 +112,6 @@ def read_targets():
     return targets
 
 
-def spread(values):
-    """Median, least and most, or None."""
-    if not values:
-        return None
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def summarise(row, metric, unit, procs, runs, errors, target):
     """One line of the table, with everything that --json keeps."""
     scale = NS_PER_UNIT.get(unit, 1)
@@ -225,12 +177,6 @@ def lines_of_row(row, procs, runs, errors, targets):
 LAYOUT = "{:<40} {:>2}  {:>26}  {:>26}  {:>20}  {:>9} {:>7} {:>6}  {}"
 
 
-def number(value):
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
-
-
 def cell(figures, error):
     if figures is None:
         return (error or "none").split(":")[0]
@@ -269,29 +215,6 @@ def print_line(line):
 
 
 # ---- the command --------------------------------------------------------------------------------
-
-
-def machine():
-    """What the figures depend on besides libmn."""
-    model = platform.machine()
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        for text in file:
-            if text.startswith("model name"):
-                model = text.split(":", 1)[1].strip()
-                break
-    return {
-        "cpu": model,
-        "cpus": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "libc": " ".join(platform.libc_ver()),
-    }
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def procs_list(text):

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures going from one thread to another: yield, ping-pong over each primitive, barriers.
+#include <linux/futex.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <vector>
 
 #include "bench.h"
@@ -50,6 +54,19 @@ void sem_pingpong(benchmark::State& state) {
   sem_destroy(&turn[1]);
 }
 BENCHMARK(sem_pingpong)->Name("sem_pingpong")->MeasureProcessCPUTime()->UseManualTime();
+
+// Two threads take turns by raw futexes: each waits on its own word and wakes who waits on the other's.
+void futex_pingpong(benchmark::State& state) {
+  std::atomic<uint32_t> turn[2] = {1, 0};
+  crew_benchmark(state, 2, 2, 1'000, [&](int me, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+      while (turn[me].exchange(0) == 0) syscall(SYS_futex, &turn[me], FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+      turn[1 - me] = 1;
+      syscall(SYS_futex, &turn[1 - me], FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+    }
+  });
+}
+BENCHMARK(futex_pingpong)->Name("futex_pingpong")->MeasureProcessCPUTime()->UseManualTime();
 
 // Two threads walk round a ring of three mutexes hand over hand (lock the next, unlock the last):
 // each step needs the other's, and every mutex is unlocked by the thread that locked it. Time per

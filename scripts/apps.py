@@ -107,6 +107,7 @@ class Programs:
         self._openmp()
         self._video()
         self._java()
+        self._rust()
 
     def _wanted(self, name):
         return wanted(self._options, name)
@@ -158,6 +159,16 @@ class Programs:
             return
         if self._build('java', ['javac', '-d', self._folder, os.path.join(APPS, 'Threads.java')]):
             self._check('java', App('java', ['java', '-Xmx256m', '-cp', self._folder, 'Threads']))
+
+    def _rust(self):
+        if not self._wanted('rust'):
+            return
+        if shutil.which('rustc') is None:
+            print('rust: no rustc is installed, not tested')
+            return
+        program = os.path.join(self._folder, 'threads')
+        if self._build('rust', ['rustc', '-O', '-o', program, os.path.join(APPS, 'threads.rs')]):
+            self._check(program, App('rust', [program]))
 
     def _build(self, name, command):
         try:

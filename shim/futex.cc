@@ -7,12 +7,14 @@
 
 #include <atomic>
 
+#include "runtime/io/block.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/thread/wire.h"
 #include "shim/shim.h"
 #include "shim/syscall.h"
+#include "shim/wait.h"
 
 using namespace mn;
 
@@ -120,6 +122,11 @@ bool inherits_priority(int op) {
   }
 }
 
+bool may_wait(int op) {
+  int command = op & FUTEX_CMD_MASK;
+  return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+}
+
 // Whether this kernel has the call: it finds fault with these arguments if it does.
 bool have(long nr) {
   static constinit std::atomic<int> known[kSysFutexRequeue - kSysFutexWaitv + 1] = {};
@@ -152,8 +159,12 @@ long wait_any(long from, unsigned long n, unsigned flags, long timeout, clockid_
   return ufutex_wait_any(items, static_cast<unsigned>(n), how);
 }
 
+// Ours, or the kernel's, where the caller may sleep.
 long answer(long ours, long nr, long a, long b, long c, long d, long e, long f) {
-  return syscall_result(ours != kKernels ? ours : raw_syscall(nr, a, b, c, d, e, f));
+  if (ours != kKernels) return syscall_result(ours);
+  auto ask = [=] { return syscall_result(raw_syscall(nr, a, b, c, d, e, f)); };
+  bool waits = nr == kSysFutexWaitv || nr == kSysFutexWait || (nr == SYS_futex && may_wait(static_cast<int>(b)));
+  return waits && scheduled() ? syscall_result(blocking(ask)) : ask();
 }
 
 }  // namespace

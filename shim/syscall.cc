@@ -225,7 +225,7 @@ SystemCall* target(long nr, long a, long b) {
     case SYS_clone3:
       return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
     default:
-      return nullptr;
+      return descriptor_call(nr, b);
   }
 }
 

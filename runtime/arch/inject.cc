@@ -12,7 +12,7 @@ namespace mn {
 namespace {
 
 constexpr uint64_t kPkru = 1 << 9, kTiles = uint64_t{3} << 17;
-constexpr uint32_t kOsXsave = 1 << 27;                // CPUID 1, ecx
+constexpr uint32_t kOsXsave = 1 << 27;                   // CPUID 1, ecx
 constexpr uint32_t kXsavec = 1 << 1, kXgetbv1 = 1 << 2;  // CPUID 0xd, 1, eax
 constexpr size_t kLegacyBytes = 512, kHeaderBytes = 64;
 constexpr size_t kRedZone = 128;

@@ -48,7 +48,7 @@ void wait_and_attempt(void* arg) {
   Deadline deadline = socket_deadline(t->state, t->timeout_option);
   Interruption before(this_g());
   for (int misfires = 0;;) {
-    int error = w->operation.wait(t->events, deadline);
+    int error = w->operation.await(t->events, deadline);
     if (error == 0) {
       long done = t->done;
       w->result = t->attempt(t, w->operation.fd());

@@ -56,7 +56,7 @@ class FdOperation {
   // The number under which to go on: the program's, or ours since the program closed it.
   int fd() const { return wait_.state.load(std::memory_order_relaxed)->fd; }
   uint32_t got() const { return wait_.got; }
-  int wait(uint32_t events, const Deadline& deadline) { return wait_for_any(&wait_, &events, 1, &fired_, deadline); }
+  int await(uint32_t events, const Deadline& deadline) { return wait_for_any(&wait_, &events, 1, &fired_, deadline); }
   void end() { end_waits(&wait_, 1); }  // must be called, whatever happens
 
  private:

@@ -8,9 +8,9 @@
 // It is sent by a CPU-time timer of the M (timer_create on the thread's clock), and not by tgkill, for two reasons that
 // were measured. The kernel runs such a timer from task work, on the way back to user mode: a system call that is about
 // to sleep is not interrupted, and there is no EINTR that the program would not see natively. tgkill after a look at
-// /proc that said R hit a sleeping call in nearly all cases on a loaded machine, since a thread that has been woken, but
-// has not run yet, is R. And a thread that does not run is not interrupted at all, at no cost. The price is that the
-// signal comes with the kernel's tick, up to 4 ms late at 250 Hz. Where there are no such timers the signal is sent
+// /proc that said R hit a sleeping call in nearly all cases on a loaded machine, since a thread that has been woken,
+// but has not run yet, is R. And a thread that does not run is not interrupted at all, at no cost. The price is that
+// the signal comes with the kernel's tick, up to 4 ms late at 250 Hz. Where there are no such timers the signal is sent
 // directly, and what blocks must look at G::preempt_signals.
 //
 //   the handler finds                                    and
@@ -29,9 +29,9 @@
 //
 // Stacks. The call is injected when the interrupted stack pointer is on the thread's own stack with room to spare, or,
 // on a stack that the program made (coroutines), when the kernel's signal frame has just been where the CPU's state is
-// saved; the call needs some hundred bytes more. Not on an alternate signal stack, whose owner the kernel knows by kernel thread: handlers that compute
-// there are not preempted. The signal itself uses the alternate stack if there is one, as libc's does, for the sake of
-// run-time systems with tiny stacks (Go, OCaml).
+// saved; the call needs some hundred bytes more. Not on an alternate signal stack, whose owner the kernel knows by
+// kernel thread: handlers that compute there are not preempted. The signal itself uses the alternate stack if there is
+// one, as libc's does, for the sake of run-time systems with tiny stacks (Go, OCaml).
 //
 // Cancellation. While an asynchronously cancellable thread yields it must not be unwound: it is made deferred, and when
 // that is undone libc acts on what came meanwhile, unwinding through the injected call's frame.
@@ -94,10 +94,10 @@ void close_segments(const ElfW(Phdr) * phdr, int n, uintptr_t base) {
 }
 
 int visit_object(dl_phdr_info* info, size_t, void*) {
-  const uintptr_t theirs[] = {address(reinterpret_cast<void*>(real.pthread_create)),     // libc
-                              address(reinterpret_cast<void*>(real._dl_allocate_tls)),   // ld.so
-                              address(reinterpret_cast<void*>(visit_object)),            // libmn
-                              static_cast<uintptr_t>(getauxval(AT_SYSINFO_EHDR))};       // the vDSO
+  const uintptr_t theirs[] = {address(reinterpret_cast<void*>(real.pthread_create)),    // libc
+                              address(reinterpret_cast<void*>(real._dl_allocate_tls)),  // ld.so
+                              address(reinterpret_cast<void*>(visit_object)),           // libmn
+                              static_cast<uintptr_t>(getauxval(AT_SYSINFO_EHDR))};      // the vDSO
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const auto& p = info->dlpi_phdr[i];
     if (p.p_type != PT_LOAD) continue;

@@ -14,6 +14,10 @@ inline bool synchronous(int sig, const siginfo_t* info) {
   return fault && info->si_code > 0;
 }
 
+inline bool is_function(const struct sigaction* a) {
+  return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
+}
+
 inline bool may_be_probe(int sig) {
   return sig == SIGSEGV || sig == SIGBUS;
 }

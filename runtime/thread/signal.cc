@@ -237,10 +237,6 @@ void take_held(G* g) {
   }
 }
 
-bool is_function(const struct sigaction* a) {
-  return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
-}
-
 }  // namespace
 
 int signal_mask(int how, const sigset_t* set, sigset_t* old) {

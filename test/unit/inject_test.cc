@@ -3,7 +3,6 @@
 // x87 stack, MXCSR, and all vector and mask registers that this CPU has; in each way of saving them.
 #include "runtime/arch/inject.h"
 
-
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <string.h>
@@ -231,9 +230,10 @@ MN_NOINLINE void Target() {
                          : "memory");
     if (mn_test_vectors == 1) __asm__ volatile("vzeroall" ::: "memory");
   }
-  __asm__ volatile("xorl %%eax, %%eax; movl $-1, %%ecx; movl $-1, %%edx; movl $-1, %%esi; movl $-1, %%edi; movl $-1, "
-                   "%%r8d; movl $-1, %%r9d; movl $-1, %%r10d; movl $-1, %%r11d" ::
-                       : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+  __asm__ volatile(
+      "xorl %%eax, %%eax; movl $-1, %%ecx; movl $-1, %%edx; movl $-1, %%esi; movl $-1, %%edi; movl $-1, "
+      "%%r8d; movl $-1, %%r9d; movl $-1, %%r10d; movl $-1, %%r11d" ::
+          : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
 }
 
 class Inject : public testing::TestWithParam<Kind> {

@@ -38,9 +38,7 @@ bool HasFunction(void (*function)()) {
 
 class InjectUnwind : public testing::Test {
  protected:
-  void SetUp() override {
-    functions.clear();
-  }
+  void SetUp() override { functions.clear(); }
   test::InjectOnTrap trap_;
 };
 
