@@ -138,12 +138,23 @@ struct Accept : Transfer {
   int flags;
   bool queued = false;
 
+  // Otherwise it fails at once.
+  static bool valid(int fd, int flag_bits) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, sys_arg(&listens), sys_arg(&size));
+    return listens != 0 && (flag_bits & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == 0;
+  }
+
   static long attempt_accept(Transfer* t, int fd) {
     auto* a = static_cast<Accept*>(t);
     bool others = !a->queued && a->state->first != nullptr;
-    a->queued = true;
     t->attempted = !others;  // where the program asked for O_NONBLOCK there is no turn to wait for
-    if (others || ready_now(fd, POLLIN) == 0) return -EAGAIN;
+    if (others || ready_now(fd, POLLIN) == 0) {
+      bool first = !a->queued;
+      a->queued = true;
+      return first && !valid(fd, a->flags) ? kUnpollable : -EAGAIN;
+    }
     int got = real.accept4(fd, a->from, a->from_size, a->flags);
     if (got < 0) return -errno;
     fd_created(got, (a->flags & SOCK_NONBLOCK) != 0);
