@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// poll, select, epoll_wait. Those that change the signal mask for the time of the wait stay with libc when they do: the
-// kernel has to see the mask, for signals to the process.
+// poll, select, epoll_wait; io/poll.h says what becomes of those that change the signal mask for the time of the wait.
 #include "runtime/io/poll.h"
 
 #include "runtime/io/block.h"
@@ -42,9 +41,9 @@ MN_SHIM int poll(pollfd* fds, nfds_t count, int timeout) {
 }
 
 MN_SHIM int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  return static_cast<int>(
-      served([&] { return mask != nullptr || !valid(timeout) ? kUnpollable : io_poll(fds, count, in(timeout)); },
-             [&] { return real.ppoll(fds, count, timeout, mask); }));
+  if (on() && mask != nullptr) return static_cast<int>(errno_of(io_ppoll(fds, count, timeout, mask)));
+  return static_cast<int>(served([&] { return !valid(timeout) ? kUnpollable : io_poll(fds, count, in(timeout)); },
+                                 [&] { return real.ppoll(fds, count, timeout, mask); }));
 }
 
 // Linux tells what is left of the time.
@@ -68,9 +67,10 @@ MN_SHIM int select(int count, fd_set* read, fd_set* write, fd_set* except, timev
 
 MN_SHIM int pselect(int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout,
                     const sigset_t* mask) {
+  if (on() && mask != nullptr) return static_cast<int>(errno_of(io_pselect(count, read, write, except, timeout, mask)));
   return static_cast<int>(served(
       [&]() -> long {
-        if (mask != nullptr || !valid(timeout)) return kUnpollable;
+        if (!valid(timeout)) return kUnpollable;
         return io_select(count, read, write, except, in(timeout));
       },
       [&] { return real.pselect(count, read, write, except, timeout, mask); }));
@@ -82,9 +82,10 @@ MN_SHIM int epoll_wait(int epfd, epoll_event* events, int most, int timeout) {
 }
 
 MN_SHIM int epoll_pwait(int epfd, epoll_event* events, int most, int timeout, const sigset_t* mask) {
-  return static_cast<int>(
-      served([&] { return mask != nullptr ? kUnpollable : io_epoll_wait(epfd, events, most, in_ms(timeout)); },
-             [&] { return real.epoll_pwait(epfd, events, most, timeout, mask); }));
+  if (on() && mask != nullptr)
+    return static_cast<int>(errno_of(io_epoll_pwait(epfd, events, most, in_ms(timeout), mask)));
+  return static_cast<int>(served([&] { return io_epoll_wait(epfd, events, most, in_ms(timeout)); },
+                                 [&] { return real.epoll_pwait(epfd, events, most, timeout, mask); }));
 }
 
 MN_SHIM int __poll_chk(pollfd* fds, nfds_t count, int timeout, size_t room) {

@@ -18,6 +18,7 @@
 #include "runtime/os/real.h"
 #include "runtime/sync/guard.h"
 #include "runtime/sync/interrupt.h"
+#include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -107,6 +108,13 @@ long wait_with(Poll* p, char* memory) {
   call_guarded(wait_and_look, p, end_poll, p);
   end_poll(p);
   return p->result;
+}
+
+// Rounded up; -1: for ever.
+int ms_until(const Deadline& deadline) {
+  if (deadline.never()) return -1;
+  int64_t left = deadline.at == 0 ? 0 : deadline.monotonic() - now_ns();
+  return left <= 0 ? 0 : static_cast<int>((left + 999999) / 1000000);
 }
 
 constexpr size_t kBytesEach = sizeof(FdWait) + sizeof(pollfd) + sizeof(uint32_t);
@@ -220,9 +228,6 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
   }
   if (n != 0 || deadline.at == 0) return n;
   if (g_in_epoll.load(std::memory_order_relaxed) < kMostInKernel) {
-    int64_t left = deadline.never() ? -1 : deadline.monotonic() - now_ns();
-    if (!deadline.never() && left < 0) left = 0;
-    int64_t ms = left < 0 ? -1 : (left + 999999) / 1000000;
     g_in_epoll.fetch_add(1, std::memory_order_relaxed);
     struct Call {
       int epfd;
@@ -230,7 +235,7 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
       int most;
       int ms;
       long result;
-    } call{epfd, events, most, static_cast<int>(ms), 0};
+    } call{epfd, events, most, ms_until(deadline), 0};
     auto undo = [](void*) { g_in_epoll.fetch_sub(1, std::memory_order_relaxed); };
     call_guarded(
         [](void* arg) {
@@ -248,6 +253,47 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
     n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
     if (n != 0) return n;
   }
+}
+
+namespace {
+
+template <class Call>
+long masked(const sigset_t* mask, Call call) {
+  auto run = [](const uint64_t* during, void* arg) { return (*static_cast<Call*>(arg))(during); };
+  return signal_masked_call(mask, run, &call);
+}
+
+}  // namespace
+
+// What is ready already comes before any signal.
+long io_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  long n = raw_syscall(SYS_poll, sys_arg(fds), static_cast<long>(count), 0);
+  if (n != 0) return n;
+  timespec left = timeout != nullptr ? *timeout : timespec{};
+  return masked(mask, [&](const uint64_t* during) {
+    return raw_syscall(SYS_ppoll, sys_arg(fds), static_cast<long>(count), timeout != nullptr ? sys_arg(&left) : 0,
+                       sys_arg(during), 8);
+  });
+}
+
+long io_pselect(int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout, const sigset_t* mask) {
+  timespec left = timeout != nullptr ? *timeout : timespec{};
+  return masked(mask, [&](const uint64_t* during) {
+    struct {
+      const uint64_t* mask;
+      size_t size;
+    } sixth{during, 8};
+    return raw_syscall(SYS_pselect6, count, sys_arg(read), sys_arg(write), sys_arg(except),
+                       timeout != nullptr ? sys_arg(&left) : 0, sys_arg(&sixth));
+  });
+}
+
+long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& deadline, const sigset_t* mask) {
+  long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
+  if (n != 0) return n;
+  return masked(mask, [&](const uint64_t* during) {
+    return raw_syscall(SYS_epoll_pwait, epfd, sys_arg(events), most, ms_until(deadline), sys_arg(during), 8);
+  });
 }
 
 }  // namespace mn

@@ -13,6 +13,12 @@ namespace mn {
 
 long io_poll(pollfd* fds, nfds_t count, const Deadline& deadline);
 long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Deadline& deadline);
+// With a mask of signals for the time of the wait: the kernel has to see it, for signals to the process. Also for
+// threads that are wired.
+long io_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask);
+long io_pselect(int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout, const sigset_t* mask);
+long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& deadline, const sigset_t* mask);
+
 long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline);
 
 }  // namespace mn

@@ -32,6 +32,9 @@ bool signal_waiter_poke(G* g, int sig);
 // As the functions of POSIX. The first two return the signal's number or -errno; a null timeout waits for ever.
 int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout);
 int signal_suspend(const sigset_t* mask);
+// Makes a system call that has `mask` for the time of its wait, as the kernel's ppoll: -EINTR when a handler ran. The
+// call is handed the mask that it is to pass on.
+long signal_masked_call(const sigset_t* mask, long (*call)(const uint64_t* mask, void* arg), void* arg);
 int signal_pending_set(sigset_t* set);
 int signal_stack(const stack_t* stack, stack_t* old);
 int signal_raise(int sig);

@@ -10,7 +10,8 @@
 // over no poke is on its way, and one that came and was not needed is taken off. 32 is never delivered, so it needs no
 // handler.
 //
-// sigsuspend sleeps in rt_sigsuspend. The handler that ends it exists, so it is poked with the signal itself.
+// sigsuspend sleeps in rt_sigsuspend, as ppoll and its kin do in theirs where they are given a mask. The handler that
+// ends it exists, so it is poked with the signal itself.
 //
 // Rejected: signalfd and poll (two descriptors of the program's); a condition variable fed by a thread that waits for
 // all signals in the program's stead (it cannot know which the program would rather have delivered).
@@ -19,6 +20,7 @@
 
 #include "runtime/os/clock.h"
 #include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/interrupt.h"
 #include "runtime/thread/signal.h"
@@ -113,30 +115,38 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   return static_cast<int>(result);
 }
 
-int signal_suspend(const sigset_t* mask) {
+long signal_masked_call(const sigset_t* mask, long (*call)(const uint64_t* mask, void* arg), void* arg) {
   G* g = self_g();
   uint64_t during = bits(mask) & ~kUnmaskable;
   cancellation_point();
   uint64_t before = g->sigmask;
   g->sigsuspended = true;
   set_waits(g, ~during);
-  kernel_mask(kAllMasked);
+  kernel_mask(kAllMasked | kPokeBit);  // a cancellation, too, must find the call or be found
+  long result = -EINTR;
   if ((signal_pending(g) & ~during) != 0) {
     signal_run_unblocked(g, during);
-  } else {
+  } else if (!g->cancelled.load(std::memory_order_relaxed) || tcb_cancel_disabled(g->tp)) {
     g->sigmask = during;
     for (;;) {
       Interruption interruption(g);
-      raw_syscall(SYS_rt_sigsuspend, sys_arg(&during), 8);
-      if (!interruption.only_preempted()) break;
+      result = call(&during, arg);
+      if (result != -EINTR || !interruption.only_preempted()) break;
     }
   }
   g = this_g();
+  kernel_mask(before);
   g->sigmask = before;
-  set_kernel_mask(g->m.load(std::memory_order_relaxed), before);
+  g->m.load(std::memory_order_relaxed)->kmask = before;
   set_waits(g, 0);
   g->sigsuspended = false;
   cancellation_point();
+  return result;
+}
+
+int signal_suspend(const sigset_t* mask) {
+  signal_masked_call(
+      mask, [](const uint64_t* during, void*) { return raw_syscall(SYS_rt_sigsuspend, sys_arg(during), 8); }, nullptr);
   return EINTR;
 }
 
