@@ -73,7 +73,7 @@ TEST(Poll, HangUps) {
   Caller writer([&] { return Ready(pipe.out, POLLOUT); });
   test::LetThemWait();
   pipe.CloseIn();
-  EXPECT_EQ(writer.Wait(), Outcome{POLLOUT | POLLERR});
+  EXPECT_NE(writer.Wait().result & POLLERR, 0);
 }
 
 TEST(Poll, NumbersThatAreNone) {
