@@ -206,8 +206,9 @@ TEST(Connect, WaitsForAQueueThatIsFull) {
   const auto done = std::count_if(callers.begin(), callers.end(), [](const auto& caller) { return caller->done(); });
   EXPECT_LT(done, kClients);
   const int impatient = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  test::HereAndInAThread(
-      [&] { EXPECT_EQ(test::Of(connect(impatient, name.get(), sizeof name.name)), (Outcome{-1, EAGAIN})); });
+  test::HereAndInAThread([&] {
+    EXPECT_EQ(test::Of(connect(impatient, name.get(), sizeof name.name)), (Outcome{-1, EAGAIN}));
+  });
   for (int i = 0; i < kClients; ++i) {
     const int got = accept(listener, nullptr, nullptr);
     EXPECT_NE(got, -1);
