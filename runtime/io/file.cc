@@ -141,15 +141,17 @@ struct SendFile : Transfer {
   off64_t* offset;
   size_t count;
 
+  // A socket takes all of it; of anything else, as natively, what there is room for at once.
   static long attempt_sendfile(Transfer* t, int fd) {
     auto* f = static_cast<SendFile*>(t);
+    bool all = fd_kind(t->state) == FdKind::kSocket;
     for (;;) {
       if (ready_now(fd, POLLOUT) == 0) return -EAGAIN;
       size_t left = f->count - static_cast<size_t>(f->done);
-      long n = real.sendfile64(fd, f->in, f->offset, left < kSendfilePart ? left : kSendfilePart);
+      long n = real.sendfile64(fd, f->in, f->offset, all && left > kSendfilePart ? kSendfilePart : left);
       if (n < 0) return moved_or(t, -errno);
       f->done += n;
-      if (n == 0 || static_cast<size_t>(f->done) == f->count) return f->done;
+      if (!all || n == 0 || static_cast<size_t>(f->done) == f->count) return f->done;
     }
   }
 };
