@@ -3,6 +3,7 @@
 #include "runtime/io/close.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "shim/shim.h"
@@ -12,6 +13,13 @@ using namespace mn;
 MN_SHIM int close(int fd) {
   if (on() && !fd_closing(fd)) return errno_result(EBADF);
   return real.close(fd);
+}
+
+MN_SHIM int shutdown(int fd, int how) {
+  if (!on()) return real.shutdown(fd, how);
+  int result = real.shutdown(fd, how);
+  if (result == 0) fd_shut(fd);
+  return result;
 }
 
 MN_SHIM int fclose(FILE* file) {

@@ -92,10 +92,12 @@ bool inject_sees_tiles(const ucontext_t* uc) {
   return (*reinterpret_cast<const uint64_t*>(area + kLegacyBytes) & kTiles) != 0;
 }
 
-void inject_call(ucontext_t* uc) {
+void inject_call(siginfo_t* info, ucontext_t* uc) {
   auto& regs = uc->uc_mcontext.gregs;
-  regs[REG_RSP] -= static_cast<greg_t>(kRedZone + 8);
-  *reinterpret_cast<greg_t*>(regs[REG_RSP]) = regs[REG_RIP];
+  auto* record = reinterpret_cast<greg_t*>(info) + 2;
+  record[0] = regs[REG_RIP];
+  record[1] = regs[REG_RSP] - static_cast<greg_t>(kRedZone + 8);
+  regs[REG_RSP] = reinterpret_cast<greg_t>(record);
   regs[REG_RIP] = reinterpret_cast<greg_t>(&mn_inject_stub);
 }
 

@@ -12,6 +12,7 @@
 // the signal mask and the alternate stack of a kernel thread that may not be the same any more.
 #pragma once
 
+#include <signal.h>
 #include <ucontext.h>
 
 #include <cstddef>
@@ -26,7 +27,10 @@ bool inject_init(void (*target)());
 size_t inject_stack(bool tiles);
 bool inject_sees_tiles(const ucontext_t* uc);
 
-// In a handler that interrupted code outside of any injected call's own instructions.
-void inject_call(ucontext_t* uc);
+// In a handler, with its arguments; *info is used up. All signals must be blocked.
+//
+// The words that the landing needs are put into *info, which nobody reads any more, and not where a call would have put
+// them: right below the red zone begins the kernel's frame, and its end says that the vector registers are in it.
+void inject_call(siginfo_t* info, ucontext_t* uc);
 
 }  // namespace mn

@@ -74,4 +74,16 @@ void fd_replacing(int fd) {
   if (!fd_closing(fd)) netpoll_give_way(fd);
 }
 
+void fd_shut(int fd) {
+  FdState* s = fd_state_if_any(fd);
+  if (s == nullptr || s->first == nullptr) return;
+  enter();
+  GList ended;
+  s->lock.lock();
+  fd_look_again(s, &ended);
+  s->lock.unlock();
+  while (G* g = ended.pop_front()) ready(g, Place::kTail);
+  leave();
+}
+
 }  // namespace mn

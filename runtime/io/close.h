@@ -15,4 +15,7 @@ int fd_ours_in(unsigned first, unsigned last);
 // Before the program puts a file at this number with dup2: ours gives way.
 void fd_replacing(int fd);
 
+// After shutdown(2), which ends waits for room without making the socket ready.
+void fd_shut(int fd);
+
 }  // namespace mn

@@ -44,7 +44,7 @@ FdKind kind_of(int fd) {
     case S_IFBLK:
       return FdKind::kDirect;
     case S_IFCHR:
-      return gnu_dev_major(st.st_rdev) == kMemoryDevices ? FdKind::kDirect : FdKind::kPollFirst;
+      return gnu_dev_major(st.st_rdev) == kMemoryDevices ? FdKind::kDirect : FdKind::kDevice;
     default:
       return FdKind::kNowait;
   }
@@ -86,6 +86,12 @@ FdKind fd_kind(FdState* s) {
   kind = kind_of(s->fd);
   fd_set_kind(s, kind);
   return kind;
+}
+
+void fd_no_nowait(FdState* s) {
+  struct stat st;
+  bool fifo = raw_syscall(SYS_fstat, s->fd, sys_arg(&st)) == 0 && S_ISFIFO(st.st_mode);
+  fd_set_kind(s, fifo ? FdKind::kPollFirst : FdKind::kDevice);
 }
 
 bool fd_nonblocking(int fd) {

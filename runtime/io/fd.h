@@ -6,7 +6,9 @@
 // Kinds, by what a call that must not block can be made with:
 //   kSocket     MSG_DONTWAIT
 //   kNowait     preadv2/pwritev2 with RWF_NOWAIT: pipes and, since Linux 6.x, some of the anonymous inodes
-//   kPollFirst  poll(2) with no timeout, then the call, which another reader may make block: terminals, FIFOs
+//   kPollFirst  poll(2) with no timeout, then the call, which another reader may make block: FIFOs
+//   kDevice     the same, and a write must stay whole (a packet for tun, an answer for FUSE): terminals, devices, and
+//               what the kernel's anonymous inodes cannot do otherwise
 //   kDirect     readiness means nothing: files, directories, /dev/null. The call blocks its M.
 // A wrong kind shows itself: ENOTSOCK, EOPNOTSUPP, or EPERM from epoll_ctl.
 #pragma once
@@ -20,7 +22,7 @@ namespace mn {
 
 struct FdWait;
 
-enum class FdKind : uint8_t { kUnknown, kSocket, kNowait, kPollFirst, kDirect };
+enum class FdKind : uint8_t { kUnknown, kSocket, kNowait, kPollFirst, kDevice, kDirect };
 
 struct FdState {
   SpinLock lock;  // comes before wait-queue buckets; two of them by number
@@ -54,6 +56,8 @@ FdKind fd_kind(FdState* s);
 inline void fd_set_kind(FdState* s, FdKind kind) {
   s->kind.store(kind, std::memory_order_relaxed);
 }
+// RWF_NOWAIT is not for this one.
+void fd_no_nowait(FdState* s);
 
 // Whether the program set O_NONBLOCK, which belongs to the open file. Asked of the kernel, but for a socket that this
 // process made, while no file of it became another process's, too, and nobody in it changed the flags of any.

@@ -143,7 +143,6 @@ long wait_for(pollfd* fds, int count, const Deadline& deadline) {
 }  // namespace
 
 long io_poll(pollfd* fds, nfds_t count, const Deadline& deadline) {
-  cancellation_point();
   FdState* first = count != 0 && count <= kWaitsOnStack && deadline.at != 0 ? fd_state(fds[0].fd) : nullptr;
   long n = 0;
   if (first == nullptr || !expects_to_wait(&first->poll_misses)) {
@@ -168,7 +167,6 @@ long io_poll(pollfd* fds, nfds_t count, const Deadline& deadline) {
 }
 
 long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Deadline& deadline) {
-  cancellation_point();
   if (count < 0) return -EINVAL;
   // fd_sets may be larger than FD_SETSIZE: the kernel looks at `count` bits only, and so do we.
   size_t words = (static_cast<size_t>(count) + 63) / 64;
@@ -178,10 +176,13 @@ long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Dea
   uint64_t asked[3][kWords] = {};
   for (int i = 0; i < 3; ++i)
     if (sets[i] != nullptr) memcpy(asked[i], sets[i], words * 8);
-  auto look = [&] {
-    timeval none{};
+  auto restore = [&] {
     for (int i = 0; i < 3; ++i)
       if (sets[i] != nullptr) memcpy(sets[i], asked[i], words * 8);
+  };
+  auto look = [&] {
+    timeval none{};
+    restore();
     return raw_syscall(SYS_select, count, sys_arg(read), sys_arg(write), sys_arg(except), sys_arg(&none));
   };
   long n = look();
@@ -196,17 +197,14 @@ long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Dea
     if (has(2)) events |= POLLPRI;
     if (events == 0) continue;
     if (used == kWaitsOnStack) {
-      for (int i = 0; i < 3; ++i)
-        if (sets[i] != nullptr) memcpy(sets[i], asked[i], words * 8);
+      restore();
       return kUnpollable;
     }
     fds[used++] = {fd, events, 0};
   }
   for (;;) {
     n = wait_for(fds, used, deadline);
-    if (n == kUnpollable)
-      for (int i = 0; i < 3; ++i)
-        if (sets[i] != nullptr) memcpy(sets[i], asked[i], words * 8);
+    if (n < 0) restore();  // a call that fails leaves the sets as they were
     if (n <= 0) return n;
     n = look();
     if (n != 0) return n;
@@ -214,7 +212,6 @@ long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Dea
 }
 
 long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline) {
-  cancellation_point();
   FdState* state = deadline.at != 0 ? fd_state(epfd) : nullptr;
   long n = 0;
   if (state == nullptr || !expects_to_wait(&state->poll_misses)) {

@@ -8,9 +8,19 @@
 #include "runtime/io/stream.h"
 #include "runtime/io/transfer.h"
 #include "runtime/os/real.h"
+#include "runtime/sched/sched.h"
+#include "runtime/sync/usermem.h"
 
 namespace mn {
 namespace {
+
+// Out-of-band data and the queue of errors are there or not.
+constexpr int kNeverWaits = MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE;
+
+// Of a send's later parts: an end that comes in the middle is the next call's, as is its SIGPIPE.
+int later(const Transfer* t) {
+  return t->done > 0 ? MSG_DONTWAIT | MSG_NOSIGNAL : MSG_DONTWAIT;
+}
 
 bool is_stream(int fd) {
   int type = 0;
@@ -74,8 +84,8 @@ struct Send : Transfer {
   static long attempt_send(Transfer* t, int fd) {
     auto* s = static_cast<Send*>(t);
     auto done = static_cast<size_t>(s->done);
-    long n = raw_syscall(SYS_sendto, fd, sys_arg(s->buf + done), static_cast<long>(s->size - done),
-                         s->flags | MSG_DONTWAIT, sys_arg(s->to), s->to_size);
+    long n = raw_syscall(SYS_sendto, fd, sys_arg(s->buf + done), static_cast<long>(s->size - done), s->flags | later(t),
+                         sys_arg(s->to), s->to_size);
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
     return static_cast<size_t>(s->done) < s->size ? -EAGAIN : s->done;
@@ -97,7 +107,7 @@ struct SendMsg : Transfer {
       msghdr part{};
       part.msg_iov = rest.iov();
       part.msg_iovlen = static_cast<size_t>(rest.count());
-      n = raw_syscall(SYS_sendmsg, fd, sys_arg(&part), s->flags | MSG_DONTWAIT);
+      n = raw_syscall(SYS_sendmsg, fd, sys_arg(&part), s->flags | later(t));
     }
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
@@ -106,6 +116,7 @@ struct SendMsg : Transfer {
   }
 };
 
+// Of datagrams.
 struct SendMmsg : Transfer {
   mmsghdr* msgs;
   unsigned count;
@@ -131,6 +142,7 @@ struct Accept : Transfer {
     auto* a = static_cast<Accept*>(t);
     bool others = !a->queued && a->state->first != nullptr;
     a->queued = true;
+    t->attempted = !others;  // where the program asked for O_NONBLOCK there is no turn to wait for
     if (others || ready_now(fd, POLLIN) == 0) return -EAGAIN;
     int got = real.accept4(fd, a->from, a->from_size, a->flags);
     if (got < 0) return -errno;
@@ -139,27 +151,40 @@ struct Accept : Transfer {
   }
 };
 
+bool has_control(const msghdr* msg) {
+  size_t size = 0;
+  enter();
+  bool readable = copy_memory(&size, &msg->msg_controllen, sizeof size);
+  leave();
+  return readable && size != 0;
+}
+
 }  // namespace
 
 long io_recv(int fd, void* buf, size_t size, int flags, sockaddr* from, socklen_t* from_size) {
   FdState* s = fd_state(fd);
   if (s == nullptr || (flags & (MSG_PEEK | MSG_WAITALL)) == (MSG_PEEK | MSG_WAITALL)) return kUnpollable;
-  Recv r{{EPOLLIN, SO_RCVTIMEO, Recv::attempt_recv, s}, static_cast<char*>(buf), size, flags, from, from_size};
-  return (flags & MSG_DONTWAIT) != 0 ? Recv::attempt_recv(&r, fd) : run_receive(&r);
+  Recv r{{EPOLLIN | EPOLLRDHUP, SO_RCVTIMEO, Recv::attempt_recv, s},
+         static_cast<char*>(buf),
+         size,
+         flags,
+         from,
+         from_size};
+  return (flags & kNeverWaits) != 0 ? Recv::attempt_recv(&r, fd) : run_receive(&r);
 }
 
 long io_recvmsg(int fd, msghdr* msg, int flags) {
   FdState* s = fd_state(fd);
   if (s == nullptr || (flags & MSG_WAITALL) != 0) return kUnpollable;
-  RecvMsg r{{EPOLLIN, SO_RCVTIMEO, RecvMsg::attempt_recvmsg, s}, msg, flags};
-  return (flags & MSG_DONTWAIT) != 0 ? RecvMsg::attempt_recvmsg(&r, fd) : run_receive(&r);
+  RecvMsg r{{EPOLLIN | EPOLLRDHUP, SO_RCVTIMEO, RecvMsg::attempt_recvmsg, s}, msg, flags};
+  return (flags & kNeverWaits) != 0 ? RecvMsg::attempt_recvmsg(&r, fd) : run_receive(&r);
 }
 
 long io_recvmmsg(int fd, mmsghdr* msgs, unsigned count, int flags) {
   FdState* s = fd_state(fd);
   if (s == nullptr || (flags & MSG_WAITALL) != 0) return kUnpollable;
-  RecvMmsg r{{EPOLLIN, SO_RCVTIMEO, RecvMmsg::attempt_recvmmsg, s}, msgs, count, flags};
-  return (flags & MSG_DONTWAIT) != 0 ? moved_or(&r, RecvMmsg::attempt_recvmmsg(&r, fd)) : run_transfer(&r);
+  RecvMmsg r{{EPOLLIN | EPOLLRDHUP, SO_RCVTIMEO, RecvMmsg::attempt_recvmmsg, s}, msgs, count, flags};
+  return (flags & kNeverWaits) != 0 ? moved_or(&r, RecvMmsg::attempt_recvmmsg(&r, fd)) : run_transfer(&r);
 }
 
 long io_send(int fd, const void* buf, size_t size, int flags, const sockaddr* to, socklen_t to_size) {
@@ -172,14 +197,15 @@ long io_send(int fd, const void* buf, size_t size, int flags, const sockaddr* to
 long io_sendmsg(int fd, const msghdr* msg, int flags) {
   FdState* s = fd_state(fd);
   if (s == nullptr) return kUnpollable;
-  if (msg != nullptr && msg->msg_controllen != 0) fds_shared();  // SCM_RIGHTS
+  if (has_control(msg)) fds_shared();  // SCM_RIGHTS
   SendMsg t{{EPOLLOUT, SO_SNDTIMEO, SendMsg::attempt_sendmsg, s}, msg, flags};
   return (flags & MSG_DONTWAIT) != 0 ? moved_or(&t, SendMsg::attempt_sendmsg(&t, fd)) : run_transfer(&t);
 }
 
 long io_sendmmsg(int fd, mmsghdr* msgs, unsigned count, int flags) {
   FdState* s = fd_state(fd);
-  if (s == nullptr) return kUnpollable;
+  // A part of a message on a stream counts as sent.
+  if (s == nullptr || ((flags & MSG_DONTWAIT) == 0 && is_stream(fd))) return kUnpollable;
   SendMmsg t{{EPOLLOUT, SO_SNDTIMEO, SendMmsg::attempt_sendmmsg, s}, msgs, count, flags};
   return (flags & MSG_DONTWAIT) != 0 ? moved_or(&t, SendMmsg::attempt_sendmmsg(&t, fd)) : run_transfer(&t);
 }

@@ -31,6 +31,11 @@ Deadline socket_deadline(FdState* s, int option) {
   return wanted == 0 ? Deadline{} : Deadline{CLOCK_MONOTONIC, now_ns() + wanted};
 }
 
+// Readiness is not always this call's: a datagram to a peer whose queue is full finds the socket writable; what was
+// shut down for reading is ready for ever, but says EAGAIN to who does not wait. Woken in vain so often in a row, the
+// call is left to block its M.
+constexpr int kMostMisfires = 4;
+
 struct Waiting {
   Transfer* transfer;
   FdOperation operation;
@@ -42,14 +47,20 @@ void wait_and_attempt(void* arg) {
   Transfer* t = w->transfer;
   Deadline deadline = socket_deadline(t->state, t->timeout_option);
   Interruption before(this_g());
-  for (;;) {
+  for (int misfires = 0;;) {
     int error = w->operation.wait(t->events, deadline);
     if (error == 0) {
+      long done = t->done;
       w->result = t->attempt(t, w->operation.fd());
       if (w->result != -EAGAIN) return;
+      misfires = t->done != done ? 0 : misfires + 1;
+      if (t->done == 0 && (misfires == kMostMisfires || (w->operation.got() & EPOLLRDHUP) != 0)) {
+        w->result = kUnpollable;
+        return;
+      }
     } else if (error == EINTR) {
       w->result = moved_or(t, -EINTR);
-      if (before.ends_wait(deadline.never())) return;
+      if (before.ends_wait(deadline.never() && t->done == 0)) return;
       cancellation_point();
     } else if (error == ETIMEDOUT) {
       if (!deadline.passed()) continue;

@@ -4,7 +4,7 @@
 // touched: it belongs to the open file, which other processes may share.
 //
 // Interruption is signal(7)'s: a handler without SA_RESTART ends the call with EINTR, or with what was moved so far;
-// where the socket has a time-out (SO_RCVTIMEO, SO_SNDTIMEO), any handler does.
+// where something was moved or the socket has a time-out (SO_RCVTIMEO, SO_SNDTIMEO), any handler does.
 #pragma once
 
 #include <errno.h>
@@ -18,7 +18,7 @@ namespace mn {
 constexpr long kUnpollable = -4096;  // below every -errno: make the call, which will block its M
 
 struct Transfer {
-  uint32_t events;     // EPOLLIN or EPOLLOUT
+  uint32_t events;     // EPOLLIN, of sockets with EPOLLRDHUP, or EPOLLOUT
   int timeout_option;  // SO_RCVTIMEO, SO_SNDTIMEO; 0: the call has no time-out
   // Result, -errno, or -EAGAIN: not now. `done` is what attempts so far have moved.
   long (*attempt)(Transfer* t, int fd);

@@ -150,6 +150,11 @@ void fd_prove(FdState* s, GList* ended) {
   rearm(s, ended);
 }
 
+void fd_look_again(FdState* s, GList* ended) {
+  for (FdWait* w = s->first; w != nullptr; w = w->next)
+    if (w->events != 0) fire(w, 0, ended);
+}
+
 void fd_move_waits(FdState* from, FdState* to) {
   while (FdWait* w = from->first) {
     unlink(w);

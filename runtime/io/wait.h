@@ -70,6 +70,8 @@ using GList = Fifo<G, &G::next>;
 void fd_report(FdState* s, uint32_t events, GList* ended);
 // Arms anew what is waited for, which shows whether the number still names the same file.
 void fd_prove(FdState* s, GList* ended);
+// All that wait have to look again, whatever the kernel says of readiness.
+void fd_look_again(FdState* s, GList* ended);
 // Moves all operations from one to another, both locked.
 void fd_move_waits(FdState* from, FdState* to);
 

@@ -164,7 +164,7 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
   if (!meant || g->system || g->wired) return request.asked.store(false, std::memory_order_relaxed);
   auto* uc = static_cast<ucontext_t*>(context);
   if (g->locks == 0 && interruptible(static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RIP])) && has_room(g, uc)) {
-    inject_call(uc);
+    inject_call(info, uc);
     return request.asked.store(false, std::memory_order_relaxed);
   }
   uint32_t none = kNone;

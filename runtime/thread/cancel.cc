@@ -9,7 +9,11 @@ namespace mn {
 
 int thread_cancel(pthread_t t) {
   G* g = thread_g(t);
-  if (g == nullptr || g == self_g()) return real.pthread_cancel(t);
+  if (g == nullptr) return real.pthread_cancel(t);
+  if (g == self_g()) {
+    g->cancelled.store(true, std::memory_order_relaxed);
+    return real.pthread_cancel(t);
+  }
   // Sets the bit in the TCB and readies libc's handler; the signal that it sends goes to no kernel thread.
   real.pthread_cancel(t);
   g->cancelled.store(true, std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "inject_trap.h"
 #include "runtime/os/tcb.h"
 #include "switch_kinds.h"
 
@@ -102,6 +103,25 @@ TEST_P(Libunwind, WalksAParkedContext) {
       &walk);
   mn::context_switch(&walk.home, &walk.away, walk.tp);
   EXPECT_EQ(walk.last, 0);
+  EXPECT_TRUE(Has(walk, "main")) << testing::PrintToString(walk.names);
+}
+
+extern "C" MN_NOINLINE void mn_test_interrupted() {
+  __asm__ volatile("int3" ::: "memory");
+  __asm__ volatile("" ::: "memory");
+}
+
+Walk* injected;
+
+TEST(LibunwindInject, WalksFromAnInjectedCall) {
+  Walk walk;
+  injected = &walk;
+  ASSERT_TRUE(mn::inject_init([] { mn_test_inner(injected); }));
+  test::InjectOnTrap trap;
+  mn_test_interrupted();
+  EXPECT_EQ(walk.last, 0);
+  EXPECT_TRUE(Has(walk, "mn_inject_stub")) << testing::PrintToString(walk.names);
+  EXPECT_TRUE(Has(walk, "mn_test_interrupted")) << testing::PrintToString(walk.names);
   EXPECT_TRUE(Has(walk, "main")) << testing::PrintToString(walk.names);
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The landing of an injected call (inject.h). What it finds and makes below the interrupted stack pointer S:
+// The landing of an injected call (inject.h). It begins at a stack pointer R, where inject_call() left two words, the
+// interrupted program counter and S-136, and moves to the interrupted stack pointer S. What it makes below S:
 //
 //     S-128        red zone, untouched
-//     S-136        interrupted program counter, put there by inject_call()
+//     S-136        interrupted program counter
 //     S-144        flags
 //     S-264        rax rbx rcx rdx rsi rdi rbp r8 ... r15, rax at the top; rbp points here
 //     below        XSAVE area, at a multiple of 64; rsp points here
@@ -21,6 +22,16 @@
         .cfi_restore %\reg
         .endm
 
+// DWARF expressions, for which the assembler has no words: the frame address and the program counter while rsp is
+// R-\off, and a register saved at rsp+\off.
+        .macro  AT_R off
+        .cfi_escape 0x0f, 6, 0x77, \off+8, 0x06, 0x23, 0x88, 0x01
+        .cfi_escape 0x10, 16, 2, 0x77, \off
+        .endm
+        .macro  SAVED reg, off
+        .cfi_escape 0x10, \reg, 2, 0x77, \off
+        .endm
+
         .text
         .globl  mn_inject_stub
         .hidden mn_inject_stub
@@ -29,11 +40,32 @@
 mn_inject_stub:
         .cfi_startproc
         .cfi_signal_frame
+        // The frame address is S: what the second word says, and 136.
+        AT_R    0
+        pushq   %rax
+        AT_R    8
+        SAVED   0, 0
+        pushq   %rcx
+        AT_R    16
+        SAVED   0, 8
+        SAVED   2, 0
+        movq    24(%rsp), %rax          // S-136
+        movq    16(%rsp), %rcx          // program counter
+        movq    %rcx, (%rax)
+        movq    8(%rsp), %rcx           // rax
+        movq    %rcx, -16(%rax)
+        popq    %rcx
+        .cfi_restore %rcx
+        AT_R    8
+        SAVED   0, 0
+        movq    %rax, %rsp
         .cfi_def_cfa %rsp, 136
         .cfi_offset %rip, -136
-        pushfq
+        .cfi_offset %rax, -152
+        pushfq                          // nothing has changed them so far
         .cfi_adjust_cfa_offset 8
-        PUSH    rax
+        leaq    -8(%rsp), %rsp
+        .cfi_adjust_cfa_offset 8
         PUSH    rbx
         PUSH    rcx
         PUSH    rdx
