@@ -35,7 +35,7 @@ SHIM_SRC    := $(wildcard shim/*.cc)
 LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
 
 .PHONY: all
-all: $(B)/libmn.so
+all: $(B)/libmn.so $(B)/libmn-dump.so
 
 $(B)/libmn.so: $(LIB_OBJ)
 	$(CXX) $(filter-out -MMD -MP,$(LIB)) $(LTO) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -o $@.new $^ -lc -lgcc -lc_nonshared
@@ -49,6 +49,13 @@ $(B)/obj/%.S.o: %.S
 	$(CXX) -g -c -o $@ $<
 
 -include $(LIB_OBJ:.o=.d)
+
+# What walks stacks with libunwind, found beside libmn.so (runtime/observe/walker.h).
+$(B)/libmn-dump.so: companion/walk.cc
+	@mkdir -p $(@D)
+	$(CXX) $(LIB) -MF $@.d -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -o $@.new $< -lunwind-generic -lc
+	mv $@.new $@
+-include $(B)/libmn-dump.so.d
 
 # --- tests: plain programs that never see libmn, and unit tests of the runtime's parts
 TESTFLAGS := $(COMMON) $(WARN) -O2 -pthread
@@ -119,7 +126,7 @@ lint: all
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib
-	install -m 755 $(B)/libmn.so $(DESTDIR)$(PREFIX)/lib/libmn.so
+	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
 	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
 

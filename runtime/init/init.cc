@@ -7,6 +7,7 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
+#include "runtime/observe/observer.h"
 #include "runtime/observe/stats.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -60,7 +61,7 @@ Mode choose() {
   adopt_init();
   policy_init();
   signals_init();
-  stats_init();
+  observe_init();
   return Mode::kOn;
 }
 
@@ -70,6 +71,7 @@ __attribute__((constructor(101))) void constructor() {
   fork_init();
   ::at_quick_exit(stats_at_exit);
   self_g();
+  observe_prepare();
 }
 
 __attribute__((destructor)) void destructor() {

@@ -43,6 +43,8 @@ namespace mn {
 constexpr int kMaxProcs = 256;
 constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 and 33
 
+constexpr int kMostWaitKinds = 16;
+
 using Commit = void (*)(M* m, G* prev, void* arg);
 
 struct P {
@@ -58,6 +60,7 @@ struct P {
   // Threads created and ended here, for finding the last one; written by the P's M, summed by anybody.
   std::atomic<uint64_t> gs_created{0}, gs_ended{0};
   uint64_t switches = 0, steals = 0;
+  uint64_t parks[kMostWaitKinds] = {};  // by WaitKind (sync/waitq.h)
 };
 
 enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2 };
@@ -108,6 +111,15 @@ struct Sched {
   bool fence_on_enter = false;  // no membarrier(2)
   bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
+  uint64_t own_signals = 0;  // signals that the runtime itself catches, by bit; set at start
+  // For observers, all relaxed.
+  std::atomic<uint64_t> retakes{0};      // Ps taken from Ms asleep in the kernel
+  std::atomic<uint64_t> handoffs{0};     // Ps of Ms that block, given to another M at once
+  std::atomic<uint64_t> preemptions{0};  // Gs that computed and were made to yield
+  std::atomic<uint64_t> wired_parks{0};  // waits of Gs that have a kernel thread of their own
+  // The time when sysmon last looked; of the moment at which it was woken while it slept. Read at every park, so alone
+  // on its line.
+  alignas(64) std::atomic<int64_t> coarse_now{0};
 };
 
 extern Sched sched;
@@ -186,6 +198,11 @@ bool run_timers(int64_t now);  // of all Ps
 int sched_start(G* self);
 int sched_start_helpers(G* self);
 void request_m();  // ask the creator thread for one more M
+// Runs once on the creator thread, soon. May be called in a signal handler. A later errand replaces one that has not
+// been begun.
+void request_errand(Hook errand);
+// Called when the helper threads have been started, at first and again in a forked child. Null: nobody cares.
+extern Hook helpers_started;
 void g0_loop(M* m);
 void m_init(M* m);
 // In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after.

@@ -37,6 +37,7 @@ void child() {
   once_reset_after_fork();
   sched_reset_after_fork();
   threads_forget_after_fork();
+  adopted_forget_after_fork();
   signals_reset_after_fork();
   leave();
 }

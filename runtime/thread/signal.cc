@@ -31,6 +31,7 @@
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
+#include "runtime/thread/standin.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -48,9 +49,6 @@ bool synchronous(int sig, const siginfo_t* info) {
   bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
   return fault && info->si_code > 0;
 }
-
-// Tells a poke (see signal_thread) from a signal.
-constexpr int kPokeCode = -0x6d6e;
 
 bool is_poke(const siginfo_t* info) {
   return info->si_code == kPokeCode;
@@ -76,7 +74,8 @@ void set_mask(G* g, uint64_t mask) {
 // A signal that the kernel never saw for this thread, and that the program does not catch.
 void default_action(int sig) {
   struct sigaction present;
-  if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler != SIG_DFL) return;
+  if (real.sigaction(sig, nullptr, &present) != 0) return;
+  if (present.sa_handler != SIG_DFL && !stands_in(sig)) return;
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
@@ -128,6 +127,8 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (g->system || (g->sigmask & bit(sig)) != 0) {
       note_signal(kProcess, sig, info);
       process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+      // Where the action says SA_RESTART, the sleep of the sysmon that was interrupted goes on otherwise.
+      sched.sysmon_note.signal();
       return;
     }
     note_signal(g, sig, info);
@@ -279,13 +280,14 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     // Release: pairs with call_handler.
     a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);
     if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
-  } else if (real.sigaction(sig, action, &present) != 0) {
-    return errno;
-  } else if (action != nullptr) {
-    a.handler.store(nullptr, std::memory_order_relaxed);
+  } else {
+    const struct sigaction* instead = action != nullptr && action->sa_handler == SIG_DFL ? stand_in_for(sig) : nullptr;
+    if (real.sigaction(sig, instead != nullptr ? instead : action, &present) != 0) return errno;
+    if (action != nullptr) a.handler.store(nullptr, std::memory_order_relaxed);
   }
   if (old == nullptr) return 0;
   *old = present;
+  hide_stand_in(old);
   if (present.sa_sigaction == on_signal) {
     old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
     old->sa_flags = was_flags;
