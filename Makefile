@@ -63,6 +63,7 @@ PRELOAD_SRC := $(wildcard test/preload/*.cc)
 PRELOAD_OBJ := $(PRELOAD_SRC:%.cc=$(B)/obj/%.o)
 PROGRAM_SRC := $(wildcard test/programs/*.c test/programs/*.cc test/programs/scale/*.c)
 PROGRAMS    := $(patsubst test/%,$(B)/test/%,$(basename $(PROGRAM_SRC)))
+OBSERVED    := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/observe/*.c))
 FIRST_OP    := $(B)/test/programs/first_op
 
 $(B)/obj/test/%.o: test/%.cc
@@ -81,6 +82,11 @@ $(B)/test/programs/%: test/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -o $@ $<
 
+# Their functions are to be found by name: as most programs are, stripped but for what they export.
+$(B)/test/observe/%: test/observe/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -rdynamic -s -o $@ $< -pthread -ldl
+
 # Called as the first thing a program, a thread and a library's constructor do.
 $(FIRST_OP)/libfirst_op_ctor.so: test/programs/first_op/first_op_ctor.c
 	@mkdir -p $(@D)
@@ -90,7 +96,7 @@ $(FIRST_OP)/first_op: test/programs/first_op/first_op.c $(FIRST_OP)/libfirst_op_
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $^ -pthread -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: tests
-tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS)
+tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS) $(OBSERVED)
 
 -include $(PRELOAD_OBJ:.o=.d)
 

@@ -17,14 +17,11 @@
 // printed, and one that does not is just what one wants to see); walking stacks in place.
 #include "runtime/observe/dump.h"
 
-#include <new>
-
 #include "runtime/observe/ask.h"
 #include "runtime/observe/describe.h"
 #include "runtime/observe/output.h"
 #include "runtime/observe/safe_read.h"
 #include "runtime/observe/walker.h"
-#include "runtime/os/memory.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/thread/thread.h"
@@ -35,24 +32,24 @@ namespace {
 constexpr size_t kMostAdopted = 4096;
 constexpr size_t kLeastFrame = 64;  // bytes of a saved context
 
+// Not from the kernel: it may be the want of memory that ends the program.
+constinit StackCopy g_copy;
+constinit Modules g_modules;
+constinit G* g_adopted[kMostAdopted];
+
 class Dumper {
  public:
   explicit Dumper(const DumpRequest& request)
       : may_interrupt_(request.may_interrupt), interrupted_(request.interrupted) {
-    void* memory = map_memory(sizeof(StackCopy));
-    if (memory != nullptr) copy_ = new (memory) StackCopy;
-    modules_.load();
+    modules_->load();
     walker_forget();
   }
-  ~Dumper() {
-    modules_.unload();
-    if (copy_ != nullptr) unmap_memory(copy_, sizeof(StackCopy));
-  }
+  ~Dumper() { modules_->unload(); }
   Dumper(const Dumper&) = delete;
   Dumper& operator=(const Dumper&) = delete;
 
   void show(G* g) {
-    if (copy_ == nullptr || g->system || g->state == GState::kFree) return;
+    if (g->system || g->state == GState::kFree) return;
     uint32_t life = g->life.load(std::memory_order_relaxed);
     if ((life & kDead) != 0) {
       if ((life & (kDetached | kReaped)) == 0) headline(g, "ended, not joined");
@@ -91,7 +88,7 @@ class Dumper {
     }
     if (g->wired && !copy_wired(g)) state << "; its stack cannot be had";
     headline(g, state.c_str());
-    print_stack(*copy_, &modules_);
+    print_stack(*copy_, modules_);
   }
 
   // It sleeps in the kernel, in libmn's own code.
@@ -136,7 +133,7 @@ class Dumper {
     if (g->wired) state << " of its own";
     if (!have) state << "; its stack cannot be had";
     headline(g, state.c_str());
-    if (have) print_stack(*copy_, &modules_);
+    if (have) print_stack(*copy_, modules_);
   }
 
   // Runnable, or on its way into or out of a wait.
@@ -152,13 +149,13 @@ class Dumper {
     if (static_cast<const volatile Context&>(g->ctx).sp != sp || static_cast<volatile G*>(g)->state != state)
       return headline(g, "running; it has just been switched to");
     headline(g, state == GState::kRunnable ? "runnable" : "waiting");
-    print_stack(copy, &modules_);
+    print_stack(copy, modules_);
   }
 
   bool may_interrupt_;
   int interrupted_;
-  StackCopy* copy_ = nullptr;
-  Modules modules_;
+  StackCopy* copy_ = &g_copy;
+  Modules* modules_ = &g_modules;
 };
 
 }  // namespace
@@ -176,13 +173,9 @@ void dump_threads(const DumpRequest& request) {
   Dumper dumper(request);
   if (sched.main_g != nullptr && sched.main_g->slot == nullptr) dumper.show(sched.main_g);
   gpool_for_each([](G* g, void* d) { static_cast<Dumper*>(d)->show(g); }, &dumper);
-  size_t bytes = kMostAdopted * sizeof(G*);
-  if (auto** adopted = static_cast<G**>(map_memory(bytes))) {
-    size_t n = adopted_threads(adopted, kMostAdopted);
-    for (size_t i = 0; i < n && i < kMostAdopted; ++i)
-      if (adopted[i] != sched.main_g) dumper.show(adopted[i]);
-    unmap_memory(adopted, bytes);
-  }
+  size_t n = adopted_threads(g_adopted, kMostAdopted);
+  for (size_t i = 0; i < n && i < kMostAdopted; ++i)
+    if (g_adopted[i] != sched.main_g) dumper.show(g_adopted[i]);
   Text last;
   output(last << "libmn: end of dump\n");
 }

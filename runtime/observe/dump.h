@@ -6,8 +6,8 @@ namespace mn {
 
 struct DumpRequest {
   const char* why;
-  // Threads that sleep in system calls may be made to answer, at the price of an EINTR; otherwise less is known of their
-  // stacks.
+  // Threads that sleep in system calls may be made to answer, at the price of an EINTR; otherwise less is known of
+  // their stacks.
   bool may_interrupt;
   int interrupted = 0;  // the kernel thread that took the signal and sleeps in its handler; 0: none does
 };

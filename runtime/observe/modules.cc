@@ -62,7 +62,7 @@ bool Modules::add_line(const char* line, const char* end) {
   if (!parse_hex(&line, end, ' ', &offset)) return true;
   const char* path = after_space(after_space(line, end), end);
   if (path == end || (*path != '/' && !same_path("[vdso]", path, end))) return true;
-  Module* last = n_ != 0 ? &tables_->modules[n_ - 1] : nullptr;
+  Module* last = n_ != 0 ? &modules_[n_ - 1] : nullptr;
   if (last != nullptr && offset != 0 && same_path(last->path, path, end)) {
     last->high = high;
     last->code |= code;
@@ -74,18 +74,16 @@ bool Modules::add_line(const char* line, const char* end) {
   }
   auto size = static_cast<size_t>(end - path) + 1;
   if (n_ == kMost || path_bytes_ + size > kPathBytes) return false;
-  char* copy = tables_->paths + path_bytes_;
+  char* copy = paths_ + path_bytes_;
   path_bytes_ += size;
   memcpy(copy, path, size - 1);
   copy[size - 1] = '\0';
-  tables_->modules[n_++] = Module{copy, low, high, code, false, 0, 0, nullptr, 0, false};
+  modules_[n_++] = Module{copy, low, high, code, false, 0, 0, nullptr, 0, false};
   return true;
 }
 
 void Modules::load() {
   unload();
-  tables_ = static_cast<Tables*>(map_memory(sizeof(Tables)));
-  if (tables_ == nullptr) return;
   long fd = raw_syscall(SYS_openat, AT_FDCWD, sys_arg("/proc/self/maps"), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
   char buf[4096 + 512];  // a whole path and the rest of a line
@@ -107,12 +105,9 @@ void Modules::load() {
 }
 
 void Modules::unload() {
-  if (tables_ == nullptr) return;
   for (size_t i = 0; i < n_; ++i)
-    if (tables_->modules[i].file != nullptr)
-      unmap_memory(const_cast<char*>(tables_->modules[i].file), tables_->modules[i].file_size);
-  unmap_memory(tables_, sizeof(Tables));
-  tables_ = nullptr;
+    if (modules_[i].file != nullptr) unmap_memory(const_cast<char*>(modules_[i].file), modules_[i].file_size);
+  for (Cached& c : cache_) c = {};
   n_ = path_bytes_ = 0;
 }
 
@@ -120,13 +115,13 @@ Module* Modules::find(uint64_t address) {
   size_t low = 0, high = n_;
   while (low != high) {
     size_t middle = (low + high) / 2;
-    if (tables_->modules[middle].high <= address)
+    if (modules_[middle].high <= address)
       low = middle + 1;
     else
       high = middle;
   }
-  if (low == n_ || tables_->modules[low].low > address) return nullptr;
-  Module* m = &tables_->modules[low];
+  if (low == n_ || modules_[low].low > address) return nullptr;
+  Module* m = &modules_[low];
   if (!m->parsed) parse(m);
   return m;
 }
@@ -152,7 +147,7 @@ void Modules::parse(Module* m) {
 }
 
 Modules::Symbol Modules::symbol_at(Module* m, uint64_t address) {
-  Cached* cached = &tables_->cache[address * 0x9e3779b97f4a7c15u >> 54];
+  Cached* cached = &cache_[address * 0x9e3779b97f4a7c15u >> 54];
   static_assert(kCache == size_t{1} << (64 - 54));
   if (cached->address == address) return cached->symbol;
   if (!m->file_tried) {

@@ -24,7 +24,7 @@ struct Module {
 
 class Modules {
  public:
-  // Reads the map anew; what find() gave before is void.
+  // Reads the map anew; what find() gave before is void. Several hundred modules, if not all, fit in.
   void load();
   void unload();
 
@@ -48,12 +48,9 @@ class Modules {
     uint64_t address;
     Symbol symbol;
   };
-  struct Tables {
-    Module modules[kMost];
-    char paths[kPathBytes];
-    Cached cache[kCache];
-  };
-  Tables* tables_ = nullptr;
+  Module modules_[kMost] = {};
+  char paths_[kPathBytes] = {};
+  Cached cache_[kCache] = {};
   size_t n_ = 0;
   size_t path_bytes_ = 0;
 };

@@ -14,7 +14,9 @@
 //      kills at once.
 //   2. the thread that was interrupted sleeps in the handler, if it was outside libmn: raise() must not return. Inside
 //      it may hold locks and goes on.
-//   3. the observer prints, and then dies of the signal.
+//   3. the observer prints, and then dies of the signal. A thread that calls exit() meanwhile waits for that: the
+//   signal
+//      came first.
 // A process without the scheduler, or a child of fork or vfork, has nobody to print, and dies at once.
 #include "runtime/observe/observer.h"
 
@@ -28,6 +30,7 @@
 #include "runtime/observe/dump.h"
 #include "runtime/observe/output.h"
 #include "runtime/observe/schedtrace.h"
+#include "runtime/observe/stats.h"
 #include "runtime/observe/walker.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -181,6 +184,12 @@ void observe_init() {
   ask_by(g_sig);
   // Without threads there is nothing to print that would be worth a handler.
   if (asked) stand_in(g_sig, on_dump_signal);
+}
+
+void observe_at_exit() {
+  Note never;
+  while (g_dying.load(std::memory_order_relaxed) && can_dump()) never.sleep();
+  stats_at_exit();
 }
 
 void observe_prepare() {

@@ -9,4 +9,7 @@ namespace mn {
 void observe_init();
 void observe_prepare();
 
+// What is to be said at the end of the process, however it comes about.
+void observe_at_exit();
+
 }  // namespace mn

@@ -12,7 +12,7 @@ struct StackCopy {
   static constexpr size_t kBytes = 32 * 1024;  // what lies further out is read where it is
   SavedRegisters registers;
   size_t size = 0;
-  char bytes[kBytes];
+  char bytes[kBytes] = {};
 
   // Safe in signal handlers, and while the stack's owner is being held.
   void take(const SavedRegisters& r);

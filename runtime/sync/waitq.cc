@@ -7,7 +7,7 @@ namespace mn {
 namespace {
 
 constexpr int kBucketBits = 16;
-constexpr int kObserverTries = 10000;
+constexpr int kObserverTries = 1000;
 constinit Bucket g_buckets[1 << kBucketBits];
 
 void append(Bucket* b, Waiter* w) {

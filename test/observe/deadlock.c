@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,20 +23,20 @@ static sem_t sem, other_sem;
 // Long beside the time in which a deadlock is found.
 static const struct timespec a_while = {0, 700 * 1000 * 1000};
 
-static pthread_t start(void *(*function)(void *)) {
+static pthread_t start(void* (*function)(void*)) {
   pthread_t thread;
   if (pthread_create(&thread, NULL, function, NULL) != 0) _exit(1);
   return thread;
 }
 
-static void wait_for(sem_t *s) {
+static void wait_for(sem_t* s) {
   while (sem_wait(s) != 0) {
   }
 }
 
 // --- deadlocks
 
-static void *lock_b_then_a(void *arg) {
+__attribute__((visibility("default"))) void* lock_b_then_a(void* arg) {
   pthread_setname_np(pthread_self(), "b-then-a");
   pthread_mutex_lock(&b);
   sem_post(&sem);
@@ -49,7 +50,7 @@ static void mutexes(void) {
   pthread_mutex_lock(&b);
 }
 
-static void *wait_never(void *arg) {
+static void* wait_never(void* arg) {
   pthread_mutex_lock(&a);
   for (;;) pthread_cond_wait(&never, &a);
   return arg;
@@ -62,15 +63,15 @@ static void main_has_ended(void) {
   pthread_exit(NULL);
 }
 
-static void *wait_at_barrier(void *arg) {
+static void* wait_at_barrier(void* arg) {
   pthread_barrier_wait(&barrier);
   return arg;
 }
-static void *wait_for_sem(void *arg) {
+static void* wait_for_sem(void* arg) {
   wait_for(&sem);
   return arg;
 }
-static void *write_lock(void *arg) {
+static void* write_lock(void* arg) {
   pthread_rwlock_wrlock(&rwlock);
   return arg;
 }
@@ -83,7 +84,7 @@ static void all_kinds(void) {
 }
 
 // A thread that is wired waits by other means.
-static void *wait_wired(void *arg) {
+static void* wait_wired(void* arg) {
   struct sched_param param = {0};
   pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
   wait_for(&sem);
@@ -95,7 +96,7 @@ static void wired(void) {
 
 // --- none
 
-static void *sleep_and_post(void *arg) {
+static void* sleep_and_post(void* arg) {
   nanosleep(&a_while, NULL);
   sem_post(&sem);
   return arg;
@@ -105,7 +106,7 @@ static void sleeper(void) {
   wait_for(&sem);
 }
 
-static void *timed_wait(void *arg) {
+static void* timed_wait(void* arg) {
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += 1;
@@ -118,7 +119,7 @@ static void timed(void) {
   start(timed_wait);
   wait_for(&sem);
 }
-static void *timed_wait_wired(void *arg) {
+static void* timed_wait_wired(void* arg) {
   struct sched_param param = {0};
   pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
   return timed_wait(arg);
@@ -129,7 +130,7 @@ static void timed_wired(void) {
 }
 
 static int silent[2];
-static void *read_and_post(void *arg) {
+static void* read_and_post(void* arg) {
   char c;
   if (read(silent[0], &c, 1) == 1) sem_post(&sem);
   return arg;
@@ -144,7 +145,7 @@ static void child_writes(void) {
   wait_for(&sem);
 }
 
-static void *sigwait_and_post(void *arg) {
+static void* sigwait_and_post(void* arg) {
   sigset_t set;
   int sig;
   sigemptyset(&set);
@@ -174,7 +175,7 @@ static void post(int sig) {
   sem_post(&sem);
   sem_post(&other_sem);
 }
-static void *wait_for_other_sem(void *arg) {
+static void* wait_for_other_sem(void* arg) {
   wait_for(&other_sem);
   return arg;
 }
@@ -206,21 +207,25 @@ static void libc_timer(void) {
 }
 
 // One of two is always asleep, hardly ever both; on kernel threads of their own no P is seen to move.
-static void *play(void *arg) {
+static atomic_int over;
+static void* play(void* arg) {
   struct sched_param param = {0};
   pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
-  for (int i = 0; i < 100000; i++) {
+  while (!over) {
     sem_post(&other_sem);
     wait_for(&sem);
   }
+  sem_post(&other_sem);
   return arg;
 }
 static void ping_pong(void) {
   pthread_t thread = start(play);
-  for (int i = 0; i < 100000; i++) {
+  for (time_t end = time(NULL) + 2; time(NULL) < end;) {
     wait_for(&other_sem);
     sem_post(&sem);
   }
+  over = 1;
+  sem_post(&sem);
   pthread_join(thread, NULL);
 }
 
@@ -233,17 +238,26 @@ static void no_threads(void) {
 }
 
 static const struct {
-  const char *name;
+  const char* name;
   void (*run)(void);
 } cases[] = {
-    {"mutexes", mutexes},           {"join", join},         {"main_has_ended", main_has_ended},
-    {"all_kinds", all_kinds},       {"wired", wired},       {"sleeper", sleeper},
-    {"timed", timed},               {"timed_wired", timed_wired}, {"child_writes", child_writes},
-    {"sigwaiter", sigwaiter},       {"handler", handler},   {"libc_timer", libc_timer},
-    {"ping_pong", ping_pong},       {"no_threads", no_threads},
+    {"mutexes", mutexes},
+    {"join", join},
+    {"main_has_ended", main_has_ended},
+    {"all_kinds", all_kinds},
+    {"wired", wired},
+    {"sleeper", sleeper},
+    {"timed", timed},
+    {"timed_wired", timed_wired},
+    {"child_writes", child_writes},
+    {"sigwaiter", sigwaiter},
+    {"handler", handler},
+    {"libc_timer", libc_timer},
+    {"ping_pong", ping_pong},
+    {"no_threads", no_threads},
 };
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   sem_init(&sem, 0, 0);
   sem_init(&other_sem, 0, 0);
   pthread_barrier_init(&barrier, NULL, 2);
