@@ -31,7 +31,7 @@ LTO := -flto=auto -ffat-lto-objects
 endif
 
 RUNTIME_SRC := $(wildcard runtime/*/*.cc) $(wildcard runtime/arch/x86_64/*.S)
-SHIM_SRC    := $(wildcard shim/*.cc)
+SHIM_SRC    := $(wildcard shim/*.cc shim/*.S)
 LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
 
 .PHONY: all
@@ -92,8 +92,9 @@ $(FIRST_OP)/libfirst_op_ctor.so: test/programs/first_op/first_op_ctor.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -o $@ $< -pthread
 
-$(FIRST_OP)/first_op: test/programs/first_op/first_op.c $(FIRST_OP)/libfirst_op_ctor.so
-	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $^ -pthread -Wl,-rpath,'$$ORIGIN'
+FIRST_OP_SRC := test/programs/first_op/first_op.c $(wildcard test/programs/first_op/*_cases.c)
+$(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so test/programs/first_op/cases.h
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $(filter-out %.h,$^) -pthread -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: tests
 tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS) $(OBSERVED)
@@ -126,6 +127,7 @@ bench: all $(B)/bench/threads_bench
 stress: all tests
 	python3 scripts/stress --seconds 600
 apps: all
+	sh scripts/setup apps
 	python3 scripts/apps.py
 lint: all
 	python3 scripts/lint

@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Real programs must give under libmn what they give natively. Last line: "N passed, N failed".
+"""Real programs must do under libmn what they do natively. Last line: "N passed, N failed".
 
-Compressors: what libmn's run wrote equals what the native run wrote, and what it unpacked equals
-the original, byte for byte. The others: standard output and exit status are equal.
+programs   compressors: what libmn's run wrote equals what the native run wrote, and what it
+           unpacked equals the original, byte for byte; the others: standard output and exit
+           status are equal
+servers    every answer under load is right, data on disk are whole, they end in time when they
+           are asked to, with their native exit status (scripts/mnlib/servers)
+
+The table is written to build/test/apps.json too, what hung or crashed to build/test/logs.
 """
 
 import argparse
@@ -13,6 +18,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +26,8 @@ import tempfile
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import compare, preload, process, sample, suite, verdict  # noqa: E402
+from mnlib import apptable, preload, process, sample, servers, suite, verdict  # noqa: E402
+from mnlib.servers import matrix  # noqa: E402
 
 APPS = os.path.join(ROOT, 'test', 'apps')
 FULL_MEBIBYTES = 112
@@ -28,7 +35,9 @@ QUICK_MEBIBYTES = 16
 # One hung program must not eat the time of all that follow.
 FULL_TIMEOUT = 600
 QUICK_TIMEOUT = 120
-DETAIL_LINES = 40
+LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
+JSON = os.path.join(ROOT, 'build', 'test', 'apps.json')
+GROUPS = ['programs', 'servers']
 
 # Compress and decompress; whether the latter surely uses threads in every release.
 COMPRESSORS = {
@@ -69,16 +78,15 @@ def sorted_lines(out):
     return b'\n'.join(sorted(out.splitlines()))
 
 
-class Matrix:
-    """Runs every program natively and for each MN_PROCS, and keeps the table."""
+class Programs:
+    """Runs every program natively and for each MN_PROCS, and fills the table."""
 
-    def __init__(self, options, folder):
+    def __init__(self, options, env, table, folder):
         self._options = options
+        self._env = env
+        self._table = table
         self._folder = folder
-        self._env = suite.clean_environment()
         self._timeout = QUICK_TIMEOUT if options.quick else FULL_TIMEOUT
-        self.passed = self.failed = 0
-        self.rows = [['program', 'native'] + [f'MN_PROCS={procs}' for procs in options.procs]]
 
     def run(self):
         self._compressors()
@@ -101,7 +109,7 @@ class Matrix:
         self._java()
 
     def _wanted(self, name):
-        return not self._options.only or any(part in name for part in self._options.only)
+        return wanted(self._options, name)
 
     def _compressors(self):
         names = [name for name in COMPRESSORS if self._wanted(name)]
@@ -157,9 +165,10 @@ class Matrix:
                                    env=self._env, text=True, check=False)
             if built.returncode == 0:
                 return True
-            self._fail(name, 'cannot be built', shlex.join(command), built.stdout.splitlines())
+            self._table.fail(name, 'cannot be built', shlex.join(command),
+                             built.stdout.splitlines())
         except OSError as error:
-            self._fail(name, f'cannot be built: {error.strerror}', shlex.join(command), [])
+            self._table.fail(name, f'cannot be built: {error.strerror}', shlex.join(command), [])
         return False
 
     def _check(self, program, app, keep=None):
@@ -167,19 +176,20 @@ class Matrix:
         if not self._wanted(app.name):
             return None
         if shutil.which(program) is None:
-            self._fail(app.name, f'{program} is not installed: sh scripts/setup test', '', [])
+            self._table.fail(app.name, f'{program} is not installed: sh scripts/setup test', '', [])
             return None
         native = self._measure(app, self._env, keep or os.path.join(self._folder, 'native'))
         failure = native_failure(native)
         if failure:
-            self._fail(app.name, f'natively: {failure}', shlex.join(app.argv),
-                       native.result.err.splitlines() + (native.result.hang or []))
-            self.rows.append([app.name, 'FAILED'] + ['-'] * len(self._options.procs))
+            self._table.fail(app.name, f'natively: {failure}', shlex.join(app.argv),
+                             native.result.err.splitlines() + (native.result.hang or []))
+            self._table.add(app.name, None, None, None, apptable.SECONDS, 'FAILED natively')
             return native
-        cells = [compare.seconds(native.result.wall)]
         for procs in self._options.procs:
-            cells.append(self._under_libmn(app, native, procs))
-        self.rows.append([app.name] + cells)
+            walls = self._under_libmn(app, native, procs)
+            self._table.add(app.name, procs, native.result.wall,
+                            statistics.median(walls) if walls else None, apptable.SECONDS,
+                            f'{len(walls)} of {self._options.repeat} right')
         return native
 
     def _under_libmn(self, app, native, procs):
@@ -190,30 +200,22 @@ class Matrix:
             failure = libmn_failure(libmn, native)
             if failure:
                 command = f'MN_STATS=1 MN_PROCS={procs} LD_PRELOAD={self._options.lib} '
-                self._fail(f'{app.name} [MN_PROCS={procs}]', failure,
-                           command + shlex.join(app.argv),
-                           libmn.result.err.splitlines() + (libmn.result.hang or []))
-                return 'FAILED'
-            self.passed += 1
+                self._table.fail(f'{app.name} [MN_PROCS={procs}]', failure,
+                                 command + shlex.join(app.argv),
+                                 libmn.result.err.splitlines() + (libmn.result.hang or []))
+                break
+            self._table.passed += 1
             walls.append(libmn.result.wall)
-        wall = sorted(walls)[len(walls) // 2]
-        words = compare.ratio_in_words(native.result.wall, wall, 'faster', 'slower')
-        return f'{compare.seconds(wall)} ({words})'
+        return walls
 
     def _measure(self, app, env, path):
         with open(path, 'wb') as out:
             result = process.run(app.argv, env, self._timeout, cwd=self._folder, stdout=out)
         return Measured(app, result, path)
 
-    def _fail(self, name, failure, command, details):
-        self.failed += 1
-        print(f'FAILED {name}: {failure}')
-        if command:
-            print(f'  by hand: {command}')
-        # A hang's diagnosis comes last, what stderr says before a crash too.
-        for line in details[-DETAIL_LINES:]:
-            print(f'  {line}')
-        sys.stdout.flush()
+
+def wanted(options, name):
+    return not options.only or any(part in name for part in options.only)
 
 
 def native_failure(native):
@@ -264,15 +266,23 @@ def parse_arguments():
 
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('groups', nargs='*', metavar='GROUP',
+                        help='programs, servers; default: both')
     parser.add_argument('--quick', action='store_true',
-                        help=f'{QUICK_MEBIBYTES} MiB and MN_PROCS=2 only')
+                        help=f'{QUICK_MEBIBYTES} MiB, short loads, and MN_PROCS=2 only')
     parser.add_argument('--procs', metavar='1,2,8',
                         type=lambda text: [positive(part) for part in text.split(',')])
     parser.add_argument('--repeat', type=positive, default=1, metavar='N')
     parser.add_argument('--only', action='append', metavar='NAME',
                         help='only programs whose name holds this; repeatable')
     parser.add_argument('--lib', metavar='PATH', help='the libmn.so to test')
+    parser.add_argument('--native', action='store_true', help='run servers without libmn only')
     options = parser.parse_args()
+    for group in options.groups:
+        if group not in GROUPS:
+            parser.error(f'{group!r} is not one of: {", ".join(GROUPS)}')
+    options.groups = options.groups or GROUPS
+    options.server_procs = options.procs or ([2] if options.quick else [1, 2])
     options.procs = options.procs or ([2] if options.quick else [1, 2, 8])
     return options
 
@@ -284,12 +294,18 @@ def main():
     except preload.Refused as refusal:
         print(f'apps: {refusal}\n0 passed, 1 failed')
         return 1
-    with tempfile.TemporaryDirectory(prefix='mn-apps-') as folder:
-        matrix = Matrix(options, folder)
-        matrix.run()
-    print('\n'.join(compare.table(matrix.rows)))
-    print(f'{matrix.passed} passed, {matrix.failed} failed')
-    return 1 if matrix.failed or matrix.passed == 0 else 0
+    table = apptable.Table()
+    env = suite.clean_environment()
+    if 'programs' in options.groups and not options.native:
+        with tempfile.TemporaryDirectory(prefix='mn-apps-') as folder:
+            Programs(options, env, table, folder).run()
+    if 'servers' in options.groups:
+        recipes = [recipe for recipe in servers.ALL if wanted(options, recipe.name)]
+        matrix.Servers(recipes, options, env, table, LOGS).run()
+    print('\n'.join(table.lines()))
+    table.write_json(JSON)
+    print(f'{table.passed} passed, {table.failed} failed')
+    return 1 if table.failed or table.passed == 0 else 0
 
 
 if __name__ == '__main__':

@@ -15,10 +15,10 @@ pthread_mutex_t* kernels(pthread_mutex_t* m) {
 
 }  // namespace
 
-MN_SHIM int pthread_mutex_lock(pthread_mutex_t* m) {
+MN_SHIM MN_PREEMPTIBLE int pthread_mutex_lock(pthread_mutex_t* m) {
   return on() && !mutex_is_libcs(m) ? mutex_lock(m) : real.pthread_mutex_lock(kernels(m));
 }
-MN_SHIM int pthread_mutex_trylock(pthread_mutex_t* m) {
+MN_SHIM MN_PREEMPTIBLE int pthread_mutex_trylock(pthread_mutex_t* m) {
   return on() && !mutex_is_libcs(m) ? mutex_trylock(m) : real.pthread_mutex_trylock(kernels(m));
 }
 MN_SHIM int pthread_mutex_timedlock(pthread_mutex_t* m, const timespec* abstime) {
@@ -29,7 +29,7 @@ MN_SHIM int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const t
   if (!on() || mutex_is_libcs(m)) return real.pthread_mutex_clocklock(kernels(m), clock, abstime);
   return valid_clock(clock) ? mutex_timedlock(m, clock, abstime) : EINVAL;
 }
-MN_SHIM int pthread_mutex_unlock(pthread_mutex_t* m) {
+MN_SHIM MN_PREEMPTIBLE int pthread_mutex_unlock(pthread_mutex_t* m) {
   return on() && !mutex_is_libcs(m) ? mutex_unlock(m) : real.pthread_mutex_unlock(m);
 }
 MN_SHIM int pthread_mutex_destroy(pthread_mutex_t* m) {

@@ -15,10 +15,10 @@ int timed(Lock lock, pthread_rwlock_t* l, clockid_t clock, const timespec* absti
 
 }  // namespace
 
-MN_SHIM int pthread_rwlock_rdlock(pthread_rwlock_t* l) {
+MN_SHIM MN_PREEMPTIBLE int pthread_rwlock_rdlock(pthread_rwlock_t* l) {
   return on() && !rwlock_is_libcs(l) ? rwlock_rdlock(l, Deadline{}) : real.pthread_rwlock_rdlock(l);
 }
-MN_SHIM int pthread_rwlock_tryrdlock(pthread_rwlock_t* l) {
+MN_SHIM MN_PREEMPTIBLE int pthread_rwlock_tryrdlock(pthread_rwlock_t* l) {
   return on() && !rwlock_is_libcs(l) ? rwlock_tryrdlock(l) : real.pthread_rwlock_tryrdlock(l);
 }
 MN_SHIM int pthread_rwlock_timedrdlock(pthread_rwlock_t* l, const timespec* abstime) {
@@ -29,10 +29,10 @@ MN_SHIM int pthread_rwlock_clockrdlock(pthread_rwlock_t* l, clockid_t clock, con
   return on() && !rwlock_is_libcs(l) ? timed(rwlock_rdlock, l, clock, abstime)
                                      : real.pthread_rwlock_clockrdlock(l, clock, abstime);
 }
-MN_SHIM int pthread_rwlock_wrlock(pthread_rwlock_t* l) {
+MN_SHIM MN_PREEMPTIBLE int pthread_rwlock_wrlock(pthread_rwlock_t* l) {
   return on() && !rwlock_is_libcs(l) ? rwlock_wrlock(l, Deadline{}) : real.pthread_rwlock_wrlock(l);
 }
-MN_SHIM int pthread_rwlock_trywrlock(pthread_rwlock_t* l) {
+MN_SHIM MN_PREEMPTIBLE int pthread_rwlock_trywrlock(pthread_rwlock_t* l) {
   return on() && !rwlock_is_libcs(l) ? rwlock_trywrlock(l) : real.pthread_rwlock_trywrlock(l);
 }
 MN_SHIM int pthread_rwlock_timedwrlock(pthread_rwlock_t* l, const timespec* abstime) {
@@ -43,7 +43,7 @@ MN_SHIM int pthread_rwlock_clockwrlock(pthread_rwlock_t* l, clockid_t clock, con
   return on() && !rwlock_is_libcs(l) ? timed(rwlock_wrlock, l, clock, abstime)
                                      : real.pthread_rwlock_clockwrlock(l, clock, abstime);
 }
-MN_SHIM int pthread_rwlock_unlock(pthread_rwlock_t* l) {
+MN_SHIM MN_PREEMPTIBLE int pthread_rwlock_unlock(pthread_rwlock_t* l) {
   return on() && !rwlock_is_libcs(l) ? rwlock_unlock(l) : real.pthread_rwlock_unlock(l);
 }
 MN_SHIM int pthread_rwlock_destroy(pthread_rwlock_t* l) {

@@ -23,7 +23,7 @@ int timed_take(sem_t* s, clockid_t clock, const timespec* abstime) {
 
 }  // namespace
 
-MN_SHIM MN_FLATTEN int sem_wait(sem_t* s) {
+MN_SHIM MN_PREEMPTIBLE MN_FLATTEN int sem_wait(sem_t* s) {
   return on() && !sem_is_libcs(s) ? take(s, Deadline{}) : real.sem_wait(s);
 }
 MN_SHIM int sem_timedwait(sem_t* s, const timespec* abstime) {
@@ -32,7 +32,7 @@ MN_SHIM int sem_timedwait(sem_t* s, const timespec* abstime) {
 MN_SHIM int sem_clockwait(sem_t* s, clockid_t clock, const timespec* abstime) {
   return on() && !sem_is_libcs(s) ? timed_take(s, clock, abstime) : real.sem_clockwait(s, clock, abstime);
 }
-MN_SHIM int sem_post(sem_t* s) {
+MN_SHIM MN_PREEMPTIBLE int sem_post(sem_t* s) {
   return on() && !sem_is_libcs(s) ? errno_result(sem_give(s)) : real.sem_post(s);
 }
 
@@ -44,7 +44,7 @@ MN_SHIM int pthread_barrier_destroy(pthread_barrier_t* b) {
 }
 
 // The holder may be a G that waits for this very P: spin briefly, then let others run.
-MN_SHIM int pthread_spin_lock(pthread_spinlock_t* l) {
+MN_SHIM MN_PREEMPTIBLE int pthread_spin_lock(pthread_spinlock_t* l) {
   if (!on()) return real.pthread_spin_lock(l);
   for (;;) {
     for (int i = 0; i < 100; ++i) {

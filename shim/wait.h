@@ -2,6 +2,7 @@
 // Waits that POSIX and C11 names share. errno values. They are cancellation points.
 #pragma once
 
+#include "runtime/init/init.h"
 #include "runtime/sync/cond.h"
 #include "runtime/thread/thread.h"
 

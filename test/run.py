@@ -9,7 +9,7 @@
   libmn      the same with MN_PROCS=1, 2 and 8
   fallback   the same with each fallback forced, MN_PROCS=2
   scale      test/scale.py: a hundred thousand threads at once, and a million where memory allows
-  apps       real programs: scripts/apps.py --quick
+  apps       real programs: scripts/apps.py --quick programs
 
 test/gaps.txt names what is known not to work under libmn; it is not run there, and listed at the end.
 
@@ -119,7 +119,7 @@ class Runner:
         if 'scale' in wanted:
             self._scale()
         if 'apps' in wanted and not self._options.only:
-            self._totalled('real programs', 'scripts/apps.py', '--quick')
+            self._totalled('real programs', 'scripts/apps.py', '--quick', 'programs')
         if {'libmn', 'fallback'} & set(wanted):
             print('known gaps, not run under libmn (test/gaps.txt):')
             print('\n'.join(f'  {gap.name} (MN_PROCS {gap.procs}): {gap.reason}' for gap in self._suite.gaps))

@@ -14,6 +14,10 @@
 #define MN_COLD __attribute__((cold, noinline))
 #define MN_EXPORT __attribute__((visibility("default")))
 #define MN_HIDDEN __attribute__((visibility("hidden")))
+// Code that runs outside (sched/sched.h) and touches nothing of its M: a thread may be preempted in it as in the
+// program's own. For what programs call in loops and what rarely goes inside; in the rest of libmn a preemption waits
+// for the next enter().
+#define MN_PREEMPTIBLE __attribute__((section("mn_preemptible")))
 // TLS of libmn lives in the static block: one instruction to reach, no call into ld.so, async-signal-safe.
 #define MN_TLS __thread __attribute__((tls_model("initial-exec")))
 
@@ -24,7 +28,7 @@ namespace mn {
 [[noreturn]] void fatal(const char* what, const char* where);
 
 // Ends the process by a signal's default action, whatever the program has made of it. In os/.
-[[noreturn]] void die_of(int sig);
+[[noreturn]] void end_by_signal(int sig);
 
 // What upper layers want done before the abort (a dump of all Gs). May be null.
 using FatalHook = void (*)();

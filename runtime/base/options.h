@@ -21,7 +21,12 @@ struct Options {
 
 extern Options options;
 
-enum DisableBit : uint64_t { kDisableFsGsBase = 1, kDisableGuardInstall = 2, kDisableMembarrier = 4 };
+enum DisableBit : uint64_t {
+  kDisableFsGsBase = 1,
+  kDisableGuardInstall = 2,
+  kDisableMembarrier = 4,
+  kDisableCpuTimers = 8,
+};
 
 // Reads all variables from `environ_list` (null-terminated "NAME=value"). False on the first bad value, with one line
 // in *error that names the variable, the value and what it may be. An empty value means the default.

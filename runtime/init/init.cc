@@ -7,11 +7,13 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
+#include "runtime/io/netpoll.h"
 #include "runtime/observe/observer.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/fork.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
@@ -59,7 +61,9 @@ Mode choose() {
   threads_init();
   adopt_init();
   policy_init();
+  preempt_init();
   signals_init();
+  netpoll_init();
   observe_init();
   return Mode::kOn;
 }

@@ -114,7 +114,7 @@ bool read_process(Process* out) {
 // Whether the program's handlers may run.
 bool signals_may_come(uint64_t caught) {
   auto bit = [](int sig) { return uint64_t{1} << (sig - 1); };
-  caught &= ~(kUnmaskable | sched.own_signals);
+  caught &= ~kUnmaskable;  // libc's, and preemption's
   for (int sig : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) caught &= ~bit(sig);
   for (int sig = 1; sig <= 64; ++sig)
     if ((caught & bit(sig)) != 0 && stands_in(sig)) caught &= ~bit(sig);

@@ -2,7 +2,9 @@
 #include "runtime/observe/describe.h"
 
 #include <pthread.h>
+#include <sys/epoll.h>
 
+#include "runtime/io/wait.h"
 #include "runtime/observe/safe_read.h"
 #include "runtime/os/tcb.h"
 
@@ -43,11 +45,24 @@ void describe_rwlock(const void* lock, const char* what_for, Text* out) {
   }
 }
 
+// The first of those that it waits for.
+void describe_descriptor(const void* key, Text* out) {
+  auto at = reinterpret_cast<uint64_t>(key);
+  const FdState* state;
+  uint32_t events;
+  int fd;
+  *out << "descriptor";
+  if (!safe_read(at + offsetof(FdWait, state), &state) || !safe_read(at + offsetof(FdWait, events), &events)) return;
+  if (!safe_read(reinterpret_cast<uint64_t>(state) + offsetof(FdState, fd), &fd)) return;
+  *out << ' ' << fd << ((events & EPOLLOUT) != 0 ? " to be written to" : " to be read from");
+}
+
 struct SystemCall {
   long number;
   const char* name;
 };
 constexpr SystemCall kSystemCalls[] = {
+    {SYS_restart_syscall, "restart_syscall"},
     {SYS_read, "read"},
     {SYS_write, "write"},
     {SYS_pread64, "pread64"},
@@ -129,8 +144,7 @@ void describe_wait(const WaitRecord& wait, Text* out) {
       *out << "futex " << wait.key;
       return;
     case WaitKind::kDescriptor:
-      *out << "descriptor, " << wait.key;
-      return;
+      return describe_descriptor(wait.key, out);
     case WaitKind::kOther:
       *out << wait.key;
       return;

@@ -70,7 +70,7 @@ void dump_as_wanted(uint32_t wanted) {
     Text why;
     why << "signal " << g_sig;
     dump_threads({why.c_str(), dies_after_dump(), g_interrupted.load(std::memory_order_relaxed)});
-    if (dies_after_dump()) die_of(g_sig);
+    if (dies_after_dump()) end_by_signal(g_sig);
   }
   if ((wanted & kFatalDump) != 0) {
     dump_threads({"fatal error", true});
@@ -136,7 +136,7 @@ void watch_dump(int sig) {
 void on_dump_signal(int sig, siginfo_t* info, void* context) {
   if (answer(info, context)) return;
   if (!can_dump()) {
-    if (dies_after_dump()) die_of(sig);
+    if (dies_after_dump()) end_by_signal(sig);
     constexpr char kNothing[] = "libmn: dump: this process has made no threads\n";
     return write_stderr(kNothing, sizeof kNothing - 1);
   }
@@ -144,7 +144,7 @@ void on_dump_signal(int sig, siginfo_t* info, void* context) {
   if (g_dying.exchange(true, std::memory_order_relaxed)) {
     bool got_along = g_lines.exchange(output_lines(), std::memory_order_relaxed) != output_lines();
     if (info->si_code == SI_TIMER && got_along) return;
-    die_of(sig);
+    end_by_signal(sig);
   }
   watch_dump(sig);
   G* g = this_g();

@@ -6,6 +6,7 @@
 #include "runtime/observe/output.h"
 #include "runtime/observe/stats.h"
 #include "runtime/sched/gpool.h"
+#include "runtime/sched/netpoll.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -14,7 +15,7 @@ namespace {
 constexpr int64_t kNsPerMs = 1000000;
 
 struct Gs {
-  unsigned runnable = 0, running = 0, waiting = 0, descriptors = 0;
+  unsigned runnable = 0, running = 0, waiting = 0;
 };
 
 void count(G* g, void* arg) {
@@ -23,7 +24,6 @@ void count(G* g, void* arg) {
   WaitRecord wait;
   if (look_at_wait(g, &wait, nullptr, nullptr)) {
     ++gs->waiting;
-    if (wait.kind == WaitKind::kDescriptor) ++gs->descriptors;
     return;
   }
   switch (g->state) {
@@ -68,11 +68,10 @@ void print(int64_t now, int64_t begin) {
        << " idleprocs=" << sched.n_idle_ps.load(std::memory_order_relaxed) << " ms=" << ms.all
        << " spinningms=" << sched.n_spinning.load(std::memory_order_relaxed) << " idlems=" << ms.idle
        << " blockedms=" << ms.blocked << " gs=" << gs.runnable + gs.running + gs.waiting << " runnable=" << gs.runnable
-       << " running=" << gs.running << " waiting=" << gs.waiting << " netpoll=" << gs.descriptors
-       << " switches=" << sum.switches << " steals=" << sum.steals
-       << " retakes=" << sched.retakes.load(std::memory_order_relaxed)
-       << " handoffs=" << sched.handoffs.load(std::memory_order_relaxed)
-       << " preemptions=" << sched.preemptions.load(std::memory_order_relaxed)
+       << " running=" << gs.running << " waiting=" << gs.waiting
+       << " netpoll=" << netpoll.waiting.load(std::memory_order_relaxed) << " switches=" << sum.switches
+       << " steals=" << sum.steals << " retakes=" << sched.retakes.load(std::memory_order_relaxed)
+       << " handoffs=" << sched.handoffs.load(std::memory_order_relaxed) << " preemptions=" << sum.preemptions
        << " runqueue=" << sched.global_size.load(std::memory_order_relaxed) << " [";
   for (int i = 0; i < sched.nprocs; ++i) {
     // 256 Ps may not fit in a line of text: those that do not are left out, and that is said.

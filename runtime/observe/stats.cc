@@ -26,6 +26,7 @@ Counters counters_now() {
     P* p = sched.ps[i];
     sum.switches += read(p->switches);
     sum.steals += read(p->steals);
+    sum.preemptions += read(p->preemptions);
     for (int kind = 0; kind < kWaitKinds; ++kind) sum.parks[kind] += read(p->parks[kind]);
   }
   return sum;
@@ -43,8 +44,8 @@ void stats_at_exit() {
   line << "libmn: stats: mode=mn procs=" << sched.nprocs << " gs=" << threads_created() << " switches=" << sum.switches
        << " steals=" << sum.steals << " ms=" << sched.n_ms
        << " retakes=" << sched.retakes.load(std::memory_order_relaxed)
-       << " handoffs=" << sched.handoffs.load(std::memory_order_relaxed)
-       << " preemptions=" << sched.preemptions.load(std::memory_order_relaxed) << " parks=";
+       << " handoffs=" << sched.handoffs.load(std::memory_order_relaxed) << " preemptions=" << sum.preemptions
+       << " parks=";
   bool any = false;
   for (int kind = 0; kind < kWaitKinds; ++kind) {
     if (sum.parks[kind] == 0) continue;

@@ -10,7 +10,7 @@
 namespace mn {
 
 struct Counters {
-  uint64_t switches = 0, steals = 0;
+  uint64_t switches = 0, steals = 0, preemptions = 0;
   uint64_t parks[kWaitKinds] = {};
 };
 // Sums over the Ps. Of a program that runs they are a moment old.

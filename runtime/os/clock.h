@@ -21,6 +21,11 @@ inline int64_t now_ns() {
   return clock_ns(CLOCK_MONOTONIC);
 }
 
+// The CPU time of one kernel thread of this process, as pthread_getcpuclockid builds it (CPUCLOCK_SCHED).
+inline clockid_t thread_cpu_clock(int ktid) {
+  return static_cast<clockid_t>((~static_cast<unsigned>(ktid) << 3) | 6u);
+}
+
 inline bool valid_timespec(const timespec& ts) {
   return ts.tv_nsec >= 0 && ts.tv_nsec < kNsPerSec;
 }

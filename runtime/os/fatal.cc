@@ -12,7 +12,7 @@ namespace mn {
 
 constinit FatalHook fatal_hook = nullptr;
 
-void die_of(int sig) {
+void end_by_signal(int sig) {
   struct {
     void* handler = nullptr;
     unsigned long flags = 0;
@@ -32,7 +32,7 @@ void fatal(const char* what, const char* where) {
   line << "libmn: fatal: " << what << " (" << where << ")\n";
   write_stderr(line.data(), line.size());
   if (!dying.exchange(true, std::memory_order_relaxed) && fatal_hook != nullptr) fatal_hook();
-  die_of(SIGABRT);  // the program may catch it; this must not return to it
+  end_by_signal(SIGABRT);  // the program may catch it; this must not return to it
 }
 
 }  // namespace mn

@@ -47,15 +47,19 @@ struct G {
   // Inside libmn when 1 (enter.h). Written by the running G only; signal handlers on the same thread read it.
   uint32_t locks = 1;
   GState state = GState::kFree;
-  bool wired = false;   // runs on an M of its own: parks by sleeping on `note`, is never queued
-  bool system = false;  // g0, sysmon, creator: no program code runs on it
-  Note note;            // wired Gs only
+  bool wired = false;    // runs on an M of its own: parks by sleeping on `note`, is never queued
+  bool vforked = false;  // between vfork and the child's end: may be the child (shim/vfork.cc)
+  bool system = false;   // g0, sysmon, creator: no program code runs on it
+  Note note;             // wired Gs only
 
   // Signals (thread/signal.cc). The mask is the G's own; the kernel's is changed when the next G's differs.
   uint64_t sigmask = 0;
   std::atomic<uint64_t> sigpend{0};   // sent to this G by number; set by senders, taken by the running G
   std::atomic<uint64_t> sigwaits{0};  // signals that end its wait for signals (thread/sigwait.cc)
   bool sigsuspended = false;          // that wait is sigsuspend
+  // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
+  // EINTR compares, to know whether it begins again. Written by the running G.
+  uint32_t handlers_run = 0, handlers_run_abrupt = 0;
   AltStack altstack;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
@@ -64,6 +68,9 @@ struct G {
   // What it is parked on (sync/waitq.h). `wait_key` announces the bucket; `waiter` is written under that bucket's lock.
   std::atomic<const void*> wait_key{nullptr};
   Waiter* waiter = nullptr;
+
+  // Preemption signals that came while it ran (sched/preempt.h): what a call that returned EINTR may blame.
+  uint32_t preempt_signals = 0;
 
   // Running
   Guard* guards = nullptr;

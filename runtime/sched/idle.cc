@@ -14,10 +14,15 @@
 // there is work for it. At most half as many Ms spin as Ps are busy.
 //
 // An idle M sleeps on its note, off all lists but idle_ms. One of them, the timekeeper, sleeps only until the next
-// timer of any P.
+// timer of any P; when an M with an earlier timer goes to sleep it becomes the timekeeper in the other's place. Where
+// threads wait for descriptors one idle M, the poller, sleeps in netpoll instead of on its note; it is woken by both.
+#include "runtime/sched/netpoll.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
+
+constinit Netpoll netpoll{};
+
 namespace {
 
 constexpr int kIdleSpins = 24;        // sweeps over the queues before an M sleeps
@@ -41,6 +46,8 @@ void found_work(M* m) {
       sched.n_idle_ps.load(std::memory_order_relaxed) != 0)
     wake_p();
 }
+
+}  // namespace
 
 bool any_work() {
   if (sched.global_size.load(std::memory_order_relaxed) != 0) return true;
@@ -79,28 +86,80 @@ int64_t next_timer() {
   return at;
 }
 
-// Sleeps until somebody gives this M a P, or, as the timekeeper, until a timer is due. True: it has a P.
+namespace {
+
+// When this idle M must wake by itself; kForever: others see to timers and descriptors. Sched::lock.
+int64_t take_watch(M* m) {
+  // A poller that finds no P to run what is ready would only take CPU time from those who have one.
+  bool polls = netpoll.wanted() && netpoll.poller.load(std::memory_order_relaxed) == nullptr &&
+               (sched.n_idle_ps.load(std::memory_order_relaxed) != 0 || netpoll.neglected(now_ns()));
+  int64_t due = next_timer();
+  if (due < sched.watched_until) {
+    sched.timekeeper = m;
+    sched.watched_until = due;
+  } else if (!polls) {
+    return kForever;
+  }
+  if (polls) netpoll.poller.store(m, std::memory_order_relaxed);
+  return due;
+}
+
+void drop_watch(M* m) {
+  if (sched.timekeeper == m) {
+    sched.timekeeper = nullptr;
+    sched.watched_until = kForever;
+  }
+  if (netpoll.poller.load(std::memory_order_relaxed) == m) netpoll.poller.store(nullptr, std::memory_order_relaxed);
+}
+
+// An M that was taken off the idle list and given what it needs.
+void rouse(M* m) {
+  bool polls = netpoll.poller.load(std::memory_order_relaxed) == m;
+  m->note.signal();
+  if (polls) netpoll.interrupt();
+}
+
+void ready_events(const epoll_event* events, int n) {
+  Fifo<G, &G::next> gs = netpoll.dispatch(events, n);
+  ready_all(gs);
+}
+
+// True: there were some.
+MN_NOINLINE bool poll_events() {
+  epoll_event events[kNetpollEvents];
+  int n = netpoll.collect(events, 0);
+  if (n != 0) ready_events(events, n);
+  return n != 0;
+}
+
+// Sleeps until somebody gives this M a P, or, as the timekeeper or the poller, until there is something to do. True: it
+// has a P.
 bool sleep_idle(M* m) {
   sched.lock.lock();
-  int64_t until = kForever;
-  if (sched.timekeeper == nullptr) {
-    until = next_timer();
-    if (until != kForever) sched.timekeeper = m;
-  }
+  int64_t until = take_watch(m);
+  bool polls = netpoll.poller.load(std::memory_order_relaxed) == m;
   m->next_idle = sched.idle_ms;
   sched.idle_ms = m;
+  m->listed = true;
   ++sched.n_idle_ms;
   m->given = nullptr;
   m->note.clear();
   sched.lock.unlock();
   // Whoever runs next here sets its own mask; meanwhile sysmon takes the process's signals as main would.
-  if (m->kmask != kAllMasked) set_kernel_mask(m, kAllMasked);
+  if (!polls && m->kmask != kAllMasked) set_kernel_mask(m, kAllMasked);
 
-  bool woken = m->note.sleep(until == kForever ? -1 : until, true);
+  bool woken = false;
+  int n_events = 0;
+  epoll_event events[kNetpollEvents];
+  if (polls)
+    n_events = netpoll.collect(events, until);
+  else
+    woken = m->note.sleep(until == kForever ? -1 : until, true);
 
   sched.lock.lock();
-  if (sched.timekeeper == m) sched.timekeeper = nullptr;
-  if (!woken && m->given == nullptr) {  // still on the list: the timer is due, or a signal came
+  drop_watch(m);
+  if (m->listed) {  // the timer or a descriptor is due, or a signal came
+    m->listed = false;
     M** link = &sched.idle_ms;
     while (*link != m) link = &(*link)->next_idle;
     *link = m->next_idle;
@@ -114,16 +173,20 @@ bool sleep_idle(M* m) {
   P* p = m->given;
   m->given = nullptr;
   sched.lock.unlock();
-  if (p == nullptr) return false;
-  acquire_p(m, p);
-  return true;
+  if (p != nullptr) acquire_p(m, p);
+  if (n_events != 0) ready_events(events, n_events);
+  return p != nullptr;
 }
 
-// Takes an idle M off the list and gives it `p`; null when there is none.
+// Takes an idle M off the list and gives it `p`; null when there is none. The poller only if there is no other.
 M* take_idle_m_locked(P* p) {
-  M* m = sched.idle_ms;
-  if (m == nullptr) return nullptr;
-  sched.idle_ms = m->next_idle;
+  M** link = &sched.idle_ms;
+  if (*link == nullptr) return nullptr;
+  if (netpoll.poller.load(std::memory_order_relaxed) == *link && (*link)->next_idle != nullptr)
+    link = &(*link)->next_idle;
+  M* m = *link;
+  *link = m->next_idle;
+  m->listed = false;
   --sched.n_idle_ms;
   m->given = p;
   return m;
@@ -199,7 +262,7 @@ void wake_p() {
   if (m != nullptr) {
     m->spinning = true;
     sched.lock.unlock();
-    return m->note.signal();
+    return rouse(m);
   }
   if (p != nullptr) put_idle_p_locked(p);
   sched.lock.unlock();
@@ -215,17 +278,34 @@ void hand_off_p(P* p) {
   M* m = work ? take_idle_m_locked(p) : nullptr;
   if (m != nullptr) sched.handoffs.fetch_add(1, std::memory_order_relaxed);
   if (m == nullptr) put_idle_p_locked(p);
-  bool keep_time = m == nullptr && sched.timekeeper == nullptr && p->timers.next() != kForever;
-  if (keep_time) {
-    // Nobody sleeps until this P's next timer: an idle M looks, finds no work and becomes the timekeeper.
+  bool unwatched = p->timers.next() < sched.watched_until ||
+                   (netpoll.wanted() && netpoll.poller.load(std::memory_order_relaxed) == nullptr);
+  if (m == nullptr && unwatched) {
+    // An idle M looks, finds no work and becomes the timekeeper or the poller.
     P* idle = get_idle_p_locked();
     m = take_idle_m_locked(idle);
     if (m == nullptr) put_idle_p_locked(idle);
   }
   sched.lock.unlock();
   if (m != nullptr)
-    m->note.signal();
-  else if (work || keep_time)
+    rouse(m);
+  else if (work || unwatched)
+    request_m();
+}
+
+void poll_neglected(int64_t now) {
+  if (MN_LIKELY(!netpoll.neglected(now))) return;
+  // A P that switches asks next; the second time nobody did.
+  if (!netpoll.due.exchange(true, std::memory_order_relaxed)) {
+    netpoll.last.store(now, std::memory_order_relaxed);
+    return;
+  }
+  sched.lock.lock();
+  M* m = take_idle_m_locked(nullptr);
+  sched.lock.unlock();
+  if (m != nullptr)
+    rouse(m);
+  else
     request_m();
 }
 
@@ -233,6 +313,12 @@ bool run_timers(int64_t now) {
   int fired = 0;
   for (int i = 0; i < sched.nprocs; ++i) fired += sched.ps[i]->timers.run(now);
   return fired != 0;
+}
+
+// Whether this P has switched often enough since it last asked for descriptors.
+bool net_due(const P* p) {
+  return netpoll.due.load(std::memory_order_relaxed) ||
+         p->tick.load(std::memory_order_relaxed) - p->net_tick >= kGlobalPoll;
 }
 
 G* find_runnable(M* m) {
@@ -258,6 +344,10 @@ G* find_runnable(M* m) {
       G* g = p->runq.pop_next();
       if (g == nullptr) g = p->runq.pop();
       if (g == nullptr && sched.global_size.load(std::memory_order_relaxed) != 0) g = global_get(m);
+      if (look == 0 && netpoll.wanted() && (g == nullptr || net_due(p))) {
+        p->net_tick = p->tick.load(std::memory_order_relaxed);
+        if (poll_events() && g == nullptr) g = p->runq.pop();
+      }
       if (g == nullptr && sched.nprocs > 1) {
         int busy = sched.nprocs - sched.n_idle_ps.load(std::memory_order_relaxed);
         if (!m->spinning && 2 * sched.n_spinning.load(std::memory_order_relaxed) < busy) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "runtime/base/text.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -18,7 +19,6 @@ constinit Hook helpers_started = nullptr;
 namespace {
 
 constexpr size_t kSystemStack = 128 * 1024;
-constexpr int kMaxMs = 10000;
 constexpr int kSpareMs = 1;
 
 constinit Note g_creator_note;
@@ -97,12 +97,28 @@ int create_kernel_thread(void* (*main)(void*), void* arg) {
   return error;
 }
 
-int create_m() {
+bool create_m() {
   M* m = new_m();
-  if (m == nullptr) return EAGAIN;
-  int error = create_kernel_thread(m_main, m);
-  if (error != 0) unmap_memory(m, round_up(sizeof(M), kPageSize));
-  return error;
+  if (m == nullptr) return false;
+  if (create_kernel_thread(m_main, m) == 0) return true;
+  free_m(m);  // sysmon may know it from an earlier life
+  return false;
+}
+
+// Gs and a P are there, but no M, and none can be had. It goes on when one of those in the kernel comes back, or when
+// sysmon asks again and there is one.
+void say_none_left(int n_ms) {
+  static constinit bool said = false;
+  if (said) return;
+  said = true;
+  Text line;
+  line << "libmn: " << n_ms << " kernel threads are blocked in system calls, and ";
+  if (n_ms >= kMaxMs)
+    line << "libmn makes no more";
+  else
+    line << "the system grants no more (see ulimit -u, and pids.max of the cgroup)";
+  line << ": other threads wait until one of them returns\n";
+  write_stderr(line.data(), line.size());
 }
 
 void* creator_main(void*) {
@@ -129,9 +145,11 @@ void* creator_main(void*) {
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
     sched.lock.lock();
-    bool more = sched.n_idle_ms < kSpareMs && sched.n_ms < kMaxMs;
+    bool more = sched.n_idle_ms < kSpareMs;
+    bool needed = sched.n_idle_ms == 0 && sched.idle_ps != nullptr;
+    int n_ms = sched.n_ms;
     sched.lock.unlock();
-    if (more) create_m();
+    if (more && (n_ms >= kMaxMs || !create_m()) && needed && any_work()) say_none_left(n_ms);
     if (gpool_wants_scavenge()) gpool_scavenge();
     // Release: pairs with the acquire in sched_start; the layout found above is visible.
     g_creator_alive.store(true, std::memory_order_release);
@@ -163,12 +181,23 @@ void wire_self() {
   hand_off_p(p);
 }
 
+void unwire_self() {
+  G* g = this_g();
+  M* m = enter();
+  m->wired = g->wired = false;
+  m->attention.store(kLostP, std::memory_order_relaxed);  // as after a call that blocked: the next enter() finds a P
+  leave();
+  enter();
+  leave();
+}
+
 // On g0, when its wired G has ended. The process's first thread cannot end: it sleeps.
 bool m_retires(M* m) {
   if (!m->wired) return false;
   uint64_t all = ~kUnmaskable;
   set_kernel_mask(m, all);
   while (m->ktid.load(std::memory_order_relaxed) == sys_getpid()) m->note.sleep();
+  preempt_forget(m);
   SpinGuard guard(sched.lock);
   M** link = &sched.all_ms;
   while (*link != m) link = &(*link)->all_next;
@@ -233,6 +262,7 @@ void sched_reset_after_fork() {
   sched.main_g = self;
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
+  m->preempt.reset_after_fork();
   if (!sched.started.load(std::memory_order_relaxed)) return;
   sched.lock.reset_after_fork();
   g_free_ms_lock.reset_after_fork();
@@ -247,6 +277,7 @@ void sched_reset_after_fork() {
   sched.n_ms = m->wired ? 0 : 1;
   sched.n_spinning.store(0, std::memory_order_relaxed);
   sched.timekeeper = nullptr;
+  sched.watched_until = kForever;
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
   sched.helpers_lost = true;
   g_errand.store(nullptr, std::memory_order_relaxed);

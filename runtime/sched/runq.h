@@ -121,9 +121,10 @@ class RunQueue {
   T* peek_next() const { return runnext_.load(std::memory_order_relaxed); }
   bool has_next() const { return runnext_.load(std::memory_order_relaxed) != nullptr; }
   bool ring_empty() const { return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_relaxed); }
-  uint32_t size() const {
-    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed) + (has_next() ? 1 : 0);
+  uint32_t ring_size() const {
+    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
   }
+  uint32_t size() const { return ring_size() + (has_next() ? 1 : 0); }
   void reset_after_fork() {
     head_.store(0, std::memory_order_relaxed);
     tail_.store(0, std::memory_order_relaxed);

@@ -11,6 +11,8 @@
 
 #include <signal.h>
 
+#include "runtime/sched/netpoll.h"
+
 namespace mn {
 
 constinit Sched sched{};
@@ -24,7 +26,6 @@ constinit Hook route_process_signals = nullptr;
 
 namespace {
 
-constexpr uint32_t kGlobalPoll = 61;     // as Go: prime, so that it does not fall in step with the program
 constexpr uint32_t kMaxNextStreak = 64;  // runnext may overtake the ring this often in a row
 
 // The next G of this P without stealing or sleeping; g0 when there is none.
@@ -33,9 +34,11 @@ MN_INLINE G* pick_local(M* m) {
   if (MN_UNLIKELY(p == nullptr)) return &m->g0;
   uint32_t tick = p->tick.load(std::memory_order_relaxed) + 1;
   p->tick.store(tick, std::memory_order_relaxed);
-  if (MN_UNLIKELY(tick % kGlobalPoll == 0)) {
+  if (MN_UNLIKELY(tick % kGlobalPoll == 0 || netpoll.due.load(std::memory_order_relaxed))) {
     // Not here: the parking G may hold a bucket's lock, which comes after the heap's.
     if (p->timers.next() != kForever && p->timers.next() <= now_ns()) return &m->g0;
+    if (netpoll.due.load(std::memory_order_relaxed) || (netpoll.wanted() && tick - p->net_tick >= kGlobalPoll))
+      return &m->g0;
     if (sched.global_size.load(std::memory_order_relaxed) != 0)
       if (G* g = global_get(m)) return g;
   }
@@ -97,6 +100,34 @@ void commit_yield(M* m, G* prev, void*) {
     queue_tail(m, prev);
 }
 
+// On g0. `prev` queues behind those who wait already, and they behind those whom a timer or somebody elsewhere woke
+// meanwhile: who computes hardly notices, who sleeps and wakes would wait for a turn of each.
+void commit_preempted(M* m, G* prev, void*) {
+  prev->state = GState::kRunnable;
+  P* p = m->p;
+  if (p == nullptr) return global_put(prev);
+  ++p->preemptions;
+  int64_t now = now_ns();
+  p->preempted_at.store(now, std::memory_order_relaxed);
+  uint32_t waiting = p->runq.ring_size();
+  run_timers(now);
+  while (sched.global_size.load(std::memory_order_relaxed) != 0) {
+    G* g = global_get(m);
+    if (g == nullptr || !p->runq.push(g)) {
+      if (g != nullptr) global_put(g);
+      break;
+    }
+  }
+  if (p->runq.ring_empty()) {
+    // Alone here; where others wait for another P, they take turns on this one, too.
+    if (G* g = sched.nprocs > 1 ? steal(m, false) : nullptr) queue_tail(m, g);
+  } else if (p->runq.ring_size() > waiting) {
+    for (; waiting != 0; --waiting)
+      if (G* g = p->runq.pop()) queue_tail(m, g);
+  }
+  queue_tail(m, prev);
+}
+
 void commit_lost_p(M*, G* prev, void*) {
   prev->state = GState::kRunnable;
   global_put(prev);
@@ -137,6 +168,13 @@ bool yield_now() {
   return true;
 }
 
+// By way of g0, which needs little of a stack that may be small.
+void yield_preempted() {
+  G* g = this_g();
+  M* m = g->m.load(std::memory_order_relaxed);
+  switch_to(g, m, &m->g0, commit_preempted, nullptr);
+}
+
 void ready(G* g, Place place) {
   if (MN_UNLIKELY(g->wired)) return g->note.signal();
   g->state = GState::kRunnable;
@@ -153,12 +191,33 @@ void ready(G* g, Place place) {
   if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
 }
 
+void ready_all(Fifo<G, &G::next>& gs) {
+  M* m = this_g()->m.load(std::memory_order_relaxed);
+  bool several = gs.size() > 1;
+  while (G* g = gs.pop_front()) {
+    if (g->wired || m->p == nullptr) {
+      ready(g, Place::kTail);
+      continue;
+    }
+    g->state = GState::kRunnable;
+    queue_tail(m, g);
+  }
+  if (!several || m->p == nullptr) return;
+  // Seq_cst: as in ready().
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
+}
+
 M* enter_slow(G* g, M* m) {
-  uint32_t seen = kClaim;
-  // Acq_rel: pairs with sysmon's compare-exchange; exactly one of the two wins.
-  if (m->attention.compare_exchange_strong(seen, kNone, std::memory_order_acq_rel)) return m;
-  MN_CHECK(seen == kLostP || seen == kNone, "attention word");
+  uint32_t seen = m->attention.load(std::memory_order_relaxed);
+  while (seen == kClaim || seen == kPreempt) {
+    // Acq_rel: pairs with sysmon's compare-exchange; exactly one of the two wins.
+    if (!m->attention.compare_exchange_weak(seen, kNone, std::memory_order_acq_rel)) continue;
+    if (seen == kPreempt && preempt_due(m)) yield_preempted();
+    return this_g()->m.load(std::memory_order_relaxed);
+  }
   if (seen == kNone) return m;
+  MN_CHECK(seen == kLostP, "attention word");
   m->attention.store(kNone, std::memory_order_relaxed);
   m->p = nullptr;
   sched.lock.lock();
@@ -170,6 +229,16 @@ M* enter_slow(G* g, M* m) {
   }
   switch_to(g, m, &m->g0, commit_lost_p, nullptr);
   return this_g()->m.load(std::memory_order_relaxed);
+}
+
+void release_p(M* m) {
+  P* p = m->p;
+  if (p == nullptr) return;
+  m->p = nullptr;
+  // Relaxed: sysmon, which withdraws from an M that is inside, does not touch it any more.
+  m->attention.store(kLostP, std::memory_order_relaxed);
+  p->m.store(nullptr, std::memory_order_relaxed);
+  hand_off_p(p);
 }
 
 void leave_slow(G* g) {

@@ -21,7 +21,8 @@
 // Either the M's store of `inside` is seen by sysmon, which withdraws, or the M's load of `attention` sees the claim
 // and the two settle it by compare-exchange. The fast path has no fence; where membarrier(2) is missing, enter() has
 // one. An M whose P was taken runs on, in program code, until its next enter(): then it takes an idle P or queues its G
-// and sleeps. Hence blocking in any system call, interposed or not, needs no co-operation.
+// and sleeps. Hence blocking in any system call, interposed or not, needs no co-operation. attention may also say that
+// the running G has had its time (preempt.h): then enter() lets others run first.
 //
 // Publication. park() never publishes the parking G itself: it leaves a commit function and its argument in the M, and
 // whoever runs next on that M calls it, on another stack. Until then the bucket lock that guards the sleep stays held.
@@ -35,13 +36,17 @@
 #include "runtime/base/list.h"
 #include "runtime/base/rand.h"
 #include "runtime/sched/g.h"
+#include "runtime/sched/preempt.h"
 #include "runtime/sched/runq.h"
 #include "runtime/sched/timer.h"
 
 namespace mn {
 
 constexpr int kMaxProcs = 256;
+constexpr int kMaxMs = 10000;
 constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 and 33
+// As Go: prime, so that it does not fall in step with the program.
+constexpr uint32_t kGlobalPoll = 61;  // switches between looks at the global queue, timers and descriptors
 
 constexpr int kMostWaitKinds = 16;
 
@@ -54,16 +59,19 @@ struct P {
   P* next_idle = nullptr;         // Sched::lock
   std::atomic<uint32_t> tick{0};  // switches so far; sysmon reads it to see whether the P moves
   uint32_t next_streak = 0;       // consecutive picks of runnext
+  uint32_t net_tick = 0;          // tick at which it last asked for descriptors
   RunQueue<G, 256> runq;
   TimerHeap timers;
   Stack<G, &G::next> free_gs;  // slots of the default class, kept by thread creation
   // Threads created and ended here, for finding the last one; written by the P's M, summed by anybody.
   std::atomic<uint64_t> gs_created{0}, gs_ended{0};
-  uint64_t switches = 0, steals = 0;
-  uint64_t parks[kMostWaitKinds] = {};  // by WaitKind (sync/waitq.h)
+  uint64_t switches = 0, steals = 0, preemptions = 0;
+  std::atomic<int64_t> preempted_at{0};  // when the last of them was; written by the P's M, read by sysmon
+  uint64_t parks[kMostWaitKinds] = {};   // by WaitKind (sync/waitq.h)
 };
 
-enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2 };
+// kClaim: sysmon's, in between. kLostP: until the M notices. kPreempt: set by a signal handler on the M itself.
+enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2, kPreempt = 3 };
 
 struct M {
   G g0;
@@ -81,14 +89,12 @@ struct M {
   Note note;               // where it sleeps when it has no P or nothing to do
   P* given = nullptr;      // P handed over with the wake-up; Sched::lock or the sleeping M
   M* next_idle = nullptr;  // Sched::lock
+  bool listed = false;     // Sched::lock: on the list of idle Ms
   M* all_next = nullptr;   // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
   int id = 0;
-  // sysmon's notes
-  uint32_t seen_tick = 0;
-  int64_t seen_cpu = 0;
-  int64_t seen_at = 0;
+  PreemptRequest preempt;
 };
 
 struct Sched {
@@ -105,17 +111,16 @@ struct Sched {
   int n_ms = 0;          // Sched::lock; made or being made
   std::atomic<int> n_spinning{0};
   M* timekeeper = nullptr;                 // Sched::lock: the idle M that sleeps until the next timer
+  int64_t watched_until = INT64_MAX;       // Sched::lock: when it wakes
   std::atomic<bool> sysmon_asleep{false};  // sysmon sleeps until a P leaves the idle list
   Note sysmon_note;
   std::atomic<bool> started{false};
   bool fence_on_enter = false;  // no membarrier(2)
   bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
-  uint64_t own_signals = 0;  // signals that the runtime itself catches, by bit; set at start
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};      // Ps taken from Ms asleep in the kernel
   std::atomic<uint64_t> handoffs{0};     // Ps of Ms that block, given to another M at once
-  std::atomic<uint64_t> preemptions{0};  // Gs that computed and were made to yield
   std::atomic<uint64_t> wired_parks{0};  // waits of Gs that have a kernel thread of their own
   // The time when sysmon last looked; of the moment at which it was woken while it slept. Read at every park, so alone
   // on its line.
@@ -156,6 +161,14 @@ MN_INLINE void leave() {
   if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0)) leave_slow(g);
 }
 
+// Outside, in calls that may be made for ever without going inside: gives way if that is due.
+MN_INLINE void preempt_point() {
+  G* g = this_g();
+  if (MN_LIKELY(g->m.load(std::memory_order_relaxed)->attention.load(std::memory_order_relaxed) == kNone)) return;
+  enter();
+  leave();
+}
+
 // --- switching; all inside
 // Stops the running G; commit(m, g, arg) runs once its stack is free. Returns when somebody readies it.
 void park(Commit commit, void* arg);
@@ -166,8 +179,12 @@ void finish_switch();
 // Makes a parked or new G runnable: to run next here, or at the tail of the queue.
 enum class Place { kNext, kTail };
 void ready(G* g, Place place = Place::kNext);
+// The same for several, in order, at the tail. One of them the caller, g0, will run itself.
+void ready_all(Fifo<G, &G::next>& gs);
 // Lets others run. False: there was nobody.
 bool yield_now();
+// The same when the running G has had its time: who woke up meanwhile goes before those who compute, too.
+void yield_preempted();
 // Signals that came while this thread was on g0, for somebody to take (thread/signal.cc). Null: none pending.
 extern std::atomic<uint64_t> process_signals;
 // Those of them that nobody could take at the time: all blocked them. sysmon tries again.
@@ -189,8 +206,15 @@ G* global_get(M* m);  // a fair share to the P's queue, one to run
 void put_idle_p_locked(P* p);
 P* get_idle_p_locked();
 void acquire_p(M* m, P* p);
-void hand_off_p(P* p);         // of an M that blocks: to an M that runs it, or idle
+void hand_off_p(P* p);  // of an M that blocks: to an M that runs it, or idle
+// The caller's, which is bound to block in the kernel; it takes another when it next enters libmn. Inside.
+void release_p(M* m);
 bool run_timers(int64_t now);  // of all Ps
+int64_t next_timer();          // when the earliest is due
+bool any_work();               // in any queue
+G* steal(M* m, bool runnext_too);
+// By sysmon: when nobody asks for descriptors, an idle M is woken to.
+void poll_neglected(int64_t now);
 
 // --- ms.cc
 // Makes the Ps and, of the calling thread, M0 (when its G is main's; a foreign thread stays wired). Starts the helper
@@ -210,6 +234,8 @@ void sched_reset_after_fork();
 
 // The running G keeps its M for good and gives the P up; inside. When it ends, so does the M.
 void wire_self();
+// Takes that back; outside before and after.
+void unwire_self();
 bool m_retires(M* m);
 
 // --- sysmon.cc

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// sysmon: a kernel thread without a P that takes Ps away from Ms asleep in the kernel, for whatever reason.
+// sysmon: a kernel thread without a P that takes Ps away from Ms asleep in the kernel, for whatever reason, and has Gs
+// preempted that compute while others wait.
 //
-// It looks at every busy P each period. A P whose tick moved since the last look is alive. One that stood still while
-// its M used CPU time is computing. One that stood still while its M used none is asleep or was preempted by the
-// kernel; the state in /proc tells which (S or D: asleep). Only then is the P retaken, by the claim protocol of
-// sched.h, and handed to an M that runs its Gs, or put on the idle list.
+// It looks at every busy P now and then. What it can tell, by two looks:
 //
-// The period starts at 20 us and doubles to 10 ms while there is nothing to retake. When all Ps are idle sysmon sleeps
-// until one leaves the idle list, so that an idle program has no wake-ups.
+//   the P's tick moved                      alive: a G parked, yielded or was preempted
+//   same tick, CPU time went by             the G computes; after MN_PREEMPT_MS, if somebody waits: preempt.cc
+//   same tick, no CPU time, state R         the kernel runs others: nothing to be done, or preempt when it runs again
+//   same tick, no CPU time, state S or D    asleep in the kernel: the P is retaken by the claim protocol of sched.h and
+//                                           handed to an M that runs its Gs, or put on the idle list
+//
+// How often. A look costs a wake-up and a system call per P, some 5 us; a P whose M sleeps costs the time until the
+// second look. So: where work waits for a P whose M did not compute all the time, the state is read at the first look
+// already, and the second comes kConfirm later. The period begins at 20 us after each retake, for who blocks once
+// blocks again, and doubles to 5 ms while work waits and to 10 ms while none does. Turns end when they end: sysmon wakes
+// for the first of them. When all Ps are idle it sleeps until one is taken, so that an idle program has no wake-ups.
+//
+// An M whose P was taken is remembered: should it come back and compute without ever calling libmn, it is preempted,
+// too, for it is one more than MN_PROCS.
 //
 // sysmon must not wait for a lock that a program thread may hold: it uses raw system calls only, and the runtime's own
 // SpinLocks.
@@ -26,43 +36,75 @@
 namespace mn {
 namespace {
 
-constexpr int64_t kShortest = 20 * 1000, kLongest = 10 * 1000 * 1000;
-constexpr int64_t kRetakeIdleAfter = 10 * 1000 * 1000;  // an M asleep with nothing queued keeps its P this long
-constexpr int64_t kIdleBeforeSleep = 50 * 1000 * 1000;
+constexpr int64_t kUs = 1000, kMs = 1000 * kUs;
+constexpr int64_t kShortest = 20 * kUs, kLongest = 10 * kMs, kLongestWaiting = 5 * kMs;
+constexpr int64_t kConfirm = 50 * kUs;
+constexpr int64_t kLeastTurn = kMs;              // the first look after a turn began may come this much late
+constexpr int64_t kRetakeIdleAfter = 10 * kMs;   // an M asleep with nothing queued keeps its P this long
+constexpr int64_t kIdleBeforeSleep = 10 * kMs;
+constexpr int64_t kAskAgain = 50 * kMs;
+constexpr int kLostPerLook = 16;
 
 // sysmon's mask as main wants it, and as the kernel has it.
 constinit std::atomic<uint64_t> g_wanted_mask{kAllMasked}, g_mask{kAllMasked};
 
 constinit G g_sysmon_g;
 constinit M g_sysmon_m;
+constinit bool g_preempts = false;
+
+// What was seen of a P at the last look.
+struct Watch {
+  M* m = nullptr;
+  uint32_t tick = 0;
+  int64_t cpu = 0;
+  int64_t looked = 0;
+  int64_t turn = 0;    // since when the same G runs, as far as known
+  int64_t worked = 0;  // when CPU time went by
+  int64_t asked = 0;
+  int stat_fd = -1;  // of the M's kernel thread
+  int stat_ktid = 0;
+};
+constinit Watch g_watches[kMaxProcs];
+
+// Ms that run without a P since sysmon took it.
+struct Lost {
+  M* m;
+  int ktid;
+  int64_t cpu;  // at that time
+};
+constinit Lost g_lost[kMaxMs];
+constinit int g_n_lost = 0, g_next_lost = 0;
 
 int64_t cpu_time_ns(int ktid) {
-  // CPUCLOCK_SCHED of one thread, as pthread_getcpuclockid builds it.
-  auto clock = static_cast<clockid_t>((~static_cast<unsigned>(ktid) << 3) | 6u);
   timespec ts;
-  if (raw_syscall(SYS_clock_gettime, clock, sys_arg(&ts)) != 0) return -1;
+  if (raw_syscall(SYS_clock_gettime, thread_cpu_clock(ktid), sys_arg(&ts)) != 0) return -1;
   return ts.tv_sec * kNsPerSec + ts.tv_nsec;
 }
 
-bool asleep_in_kernel(int ktid) {
-  Text path;
-  path << "/proc/self/task/" << ktid << "/stat";
-  long fd = raw_syscall(SYS_openat, AT_FDCWD, sys_arg(path.c_str()), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  char buf[128];
-  long n = raw_syscall(SYS_read, fd, sys_arg(buf), sizeof buf);
-  raw_syscall(SYS_close, fd);
+bool asleep_in_kernel(Watch* w, int ktid) {
+  if (w->stat_ktid != ktid) {
+    if (w->stat_fd >= 0) raw_syscall(SYS_close, w->stat_fd);
+    Text path;
+    path << "/proc/self/task/" << ktid << "/stat";
+    w->stat_fd = static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, sys_arg(path.c_str()), O_RDONLY | O_CLOEXEC));
+    w->stat_ktid = w->stat_fd >= 0 ? ktid : 0;
+  }
+  char buf[64];
+  long n = raw_syscall(SYS_pread64, w->stat_fd, sys_arg(buf), sizeof buf, 0);
   // "tid (name) S ...": the name may hold anything, the state follows the last parenthesis.
   for (long i = n - 1; i > 0; --i)
     if (buf[i] == ')' && i + 2 < n) return buf[i + 2] == 'S' || buf[i + 2] == 'D';
+  w->stat_ktid = 0;  // it has ended, and its number may come again
   return false;
 }
 
 // True: the P is ours, its M will notice.
 bool claim(P* p, M* m) {
-  uint32_t none = kNone;
+  uint32_t before = m->attention.load(std::memory_order_relaxed);
   // Seq_cst: pairs with enter().
-  if (!m->attention.compare_exchange_strong(none, kClaim, std::memory_order_seq_cst)) return false;
+  if ((before != kNone && before != kPreempt) ||
+      !m->attention.compare_exchange_strong(before, kClaim, std::memory_order_seq_cst))
+    return false;
   raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter()'s, where it has one
   uint32_t claimed = kClaim;
@@ -74,27 +116,104 @@ bool claim(P* p, M* m) {
   return false;
 }
 
-// Looks at one P. True: retaken.
-bool look_at(P* p, int64_t now) {
-  M* m = p->m.load(std::memory_order_acquire);  // Acquire: pairs with acquire_p.
-  if (m == nullptr) return false;
-  uint32_t tick = p->tick.load(std::memory_order_relaxed);
-  int64_t cpu = cpu_time_ns(m->ktid.load(std::memory_order_relaxed));
-  if (tick != m->seen_tick || cpu != m->seen_cpu) {
-    m->seen_tick = tick;
-    m->seen_cpu = cpu;
-    m->seen_at = now;
-    return false;
+void remember_lost(M* m, int ktid, int64_t cpu) {
+  if (g_n_lost < kMaxMs) g_lost[g_n_lost++] = {m, ktid, cpu};
+}
+
+int64_t turn_ns() {
+  return static_cast<int64_t>(options.preempt_ms) * kMs;
+}
+
+// A few of them, in turn.
+void look_at_lost() {
+  for (int i = 0; i < kLostPerLook && g_n_lost != 0; ++i) {
+    if (g_next_lost >= g_n_lost) g_next_lost = 0;
+    Lost* lost = &g_lost[g_next_lost];
+    bool gone = lost->m->attention.load(std::memory_order_relaxed) != kLostP ||
+                lost->m->ktid.load(std::memory_order_relaxed) != lost->ktid;
+    if (gone) {
+      *lost = g_lost[--g_n_lost];
+      continue;
+    }
+    int64_t cpu = cpu_time_ns(lost->ktid);
+    if (g_preempts && cpu - lost->cpu >= turn_ns()) {
+      preempt_ask(lost->m, 0);
+      lost->cpu = cpu;
+    }
+    ++g_next_lost;
+    if (g_n_lost <= kLostPerLook && i + 1 >= g_n_lost) return;
   }
-  if (m->inside.load(std::memory_order_relaxed) != 0) return false;
-  bool wanted = !p->runq.empty() || sched.global_size.load(std::memory_order_relaxed) != 0 || p->timers.next() <= now;
-  if (!wanted && now - m->seen_at < kRetakeIdleAfter) return false;
-  if (!asleep_in_kernel(m->ktid.load(std::memory_order_relaxed))) return false;
-  if (!claim(p, m)) return false;
+}
+
+// One look at all Ps: what came of it.
+struct Outlook {
+  int64_t now;
+  int64_t next = kForever;  // when to look again at the latest
+  bool waiting = false;     // somebody waits for a P
+  bool retaken = false;
+
+  void look_by(int64_t at) {
+    if (at < next) next = at;
+  }
+};
+
+// Without a timer the signal would end a system call in which the M sleeps.
+bool may_be_asked(Watch* w, M* m, int ktid) {
+  return preempt_persists(m) || !asleep_in_kernel(w, ktid);
+}
+
+// The same G runs since w->turn, and others wait.
+void consider_turn(Watch* w, M* m, int ktid, Outlook* out) {
+  if (!g_preempts) return;
+  int64_t end = w->turn + turn_ns();
+  if (end > out->now) return out->look_by(end > out->now + kLeastTurn ? end : out->now + kLeastTurn);
+  bool asked = m->preempt.asked.load(std::memory_order_relaxed) && w->asked >= w->turn;
+  if ((!asked || out->now - w->asked >= kAskAgain) && may_be_asked(w, m, ktid)) {
+    preempt_ask(m, w->tick);
+    w->asked = out->now;
+  }
+  if (!preempt_persists(m)) out->look_by(out->now + kLeastTurn);
+}
+
+void look_at(P* p, Outlook* out) {
+  M* m = p->m.load(std::memory_order_acquire);  // Acquire: pairs with acquire_p.
+  if (m == nullptr) return;
+  Watch* w = &g_watches[p->id];
+  uint32_t tick = p->tick.load(std::memory_order_relaxed);
+  int ktid = m->ktid.load(std::memory_order_relaxed);
+  int64_t cpu = cpu_time_ns(ktid);
+  int64_t elapsed = out->now - w->looked, used = cpu - w->cpu;
+  bool same = m == w->m && tick == w->tick;
+  if (!same) {
+    int64_t preempted = p->preempted_at.load(std::memory_order_relaxed);
+    w->m = m;
+    w->tick = tick;
+    w->turn = preempted > w->looked ? preempted : out->now;
+  }
+  if (!same || used != 0) w->worked = out->now;
+  w->cpu = cpu;
+  w->looked = out->now;
+  bool waiting = !p->runq.empty() || out->waiting || p->timers.next() <= out->now;
+  if (waiting) consider_turn(w, m, ktid, out);
+  bool computes = same && used > elapsed / 4 * 3;
+  if (computes || m->inside.load(std::memory_order_relaxed) != 0) return;
+  bool moved = w->worked == out->now;
+  if (waiting ? false : moved || out->now - w->worked < kRetakeIdleAfter) return;
+  if (!asleep_in_kernel(w, ktid)) return;
+  if (moved) return out->look_by(out->now + kConfirm);
+  if (!claim(p, m)) return;
+  remember_lost(m, ktid, cpu);
   p->m.store(nullptr, std::memory_order_relaxed);
   sched.retakes.fetch_add(1, std::memory_order_relaxed);
   hand_off_p(p);
-  return true;
+  out->retaken = true;
+}
+
+// An M for an idle P was asked for, but could not be had then.
+bool lacks_ms() {
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) == 0) return false;
+  SpinGuard guard(sched.lock);
+  return sched.n_idle_ms == 0;
 }
 
 bool all_idle() {
@@ -109,52 +228,67 @@ void adopt_mask() {
 }
 
 void sleep_until_busy() {
-  // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag.
+  // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag, and with on_signal.
   sched.sysmon_asleep.store(true, std::memory_order_seq_cst);
-  if (all_idle() && process_signals.load(std::memory_order_relaxed) == 0) sched.sysmon_note.sleep(-1, true);
+  // Seq_cst: pairs with on_signal, which notes a signal and then looks at the flag.
+  if (all_idle() && process_signals.load(std::memory_order_seq_cst) == 0) sched.sysmon_note.sleep(-1, true);
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
 }
 
 void sysmon_loop() {
-  int64_t period = kShortest, idle_since = 0;
+  int64_t period = kShortest, next = 0, idle_since = 0;
   for (;;) {
-    sched.sysmon_note.sleep(now_ns() + period, true);
+    sched.sysmon_note.sleep(next, true);
     sched.sysmon_note.clear();
     adopt_mask();
     if ((process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) != 0)
       route_process_signals();
-    int64_t now = now_ns();
-    sched.coarse_now.store(now, std::memory_order_relaxed);
+    Outlook out{now_ns()};
+    sched.coarse_now.store(out.now, std::memory_order_relaxed);
     if (all_idle()) {
-      if (idle_since == 0) idle_since = now;
-      if (now - idle_since > kIdleBeforeSleep && !gpool_has_surplus()) {
+      if (idle_since == 0) idle_since = out.now;
+      if (out.now - idle_since > kIdleBeforeSleep && !gpool_has_surplus() && !any_work()) {
         sleep_until_busy();
         idle_since = 0;
         period = kShortest;
+        next = now_ns() + period;
         continue;
       }
+      period = kLongest;
     } else {
       idle_since = 0;
     }
-    bool progress = run_timers(now);
-    for (int i = 0; i < sched.nprocs; ++i) progress |= look_at(sched.ps[i], now);
+    run_timers(out.now);
+    poll_neglected(out.now);
+    out.waiting = any_work();
+    for (int i = 0; i < sched.nprocs; ++i) look_at(sched.ps[i], &out);
+    look_at_lost();
+    if (out.waiting && lacks_ms()) request_m();
     if (gpool_wants_scavenge() && period == kLongest) request_m();
-    if (progress)
-      period = kShortest;
-    else if (period < kLongest)
-      period = period * 2 < kLongest ? period * 2 : kLongest;
+    int64_t longest = out.waiting ? kLongestWaiting : kLongest;
+    period = out.retaken ? kShortest : period * 2 < longest ? period * 2 : longest;
+    out.look_by(out.now + period);
+    // Idle Ms see to timers.
+    if (sched.n_idle_ps.load(std::memory_order_relaxed) == 0) {
+      int64_t due = next_timer();
+      out.look_by(due > out.now + kLeastTurn ? due : out.now + kLeastTurn);
+    }
+    next = out.next;
   }
 }
 
 void* sysmon_main(void*) {
   // A descriptor table of its own: the /proc files that it opens must never appear as descriptors of the program.
   raw_syscall(SYS_close_range, 0, ~0u, 1u << 1 /* CLOSE_RANGE_UNSHARE */);
+  for (Watch& w : g_watches) w = Watch{};
+  g_n_lost = 0;
   g_sysmon_g.system = g_sysmon_g.wired = true;
   g_sysmon_g.tp = thread_pointer();
   g_sysmon_m.wired = true;
   g_sysmon_m.cur = &g_sysmon_g;
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;
+  g_preempts = options.preempt_ms != 0 && preempt_start();
   sysmon_loop();
   return nullptr;
 }

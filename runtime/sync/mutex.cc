@@ -73,7 +73,7 @@ int relock(pthread_mutex_t* m) {
 
 }  // namespace
 
-int mutex_lock(pthread_mutex_t* m) {
+MN_PREEMPTIBLE int mutex_lock(pthread_mutex_t* m) {
   int tid = self_tid();
   if (MN_UNLIKELY(!try_take(m))) {
     if (m->__data.__owner == tid)
@@ -85,7 +85,7 @@ int mutex_lock(pthread_mutex_t* m) {
   return 0;
 }
 
-int mutex_trylock(pthread_mutex_t* m) {
+MN_PREEMPTIBLE int mutex_trylock(pthread_mutex_t* m) {
   int tid = self_tid();
   if (!try_take(m)) {
     if (m->__data.__owner == tid && type_of(m) == PTHREAD_MUTEX_RECURSIVE_NP) return relock(m);
@@ -113,7 +113,7 @@ void mutex_wake_one(pthread_mutex_t* m) {
   wake(&m->__data.__lock, 1);
 }
 
-int mutex_unlock(pthread_mutex_t* m) {
+MN_PREEMPTIBLE int mutex_unlock(pthread_mutex_t* m) {
   int type = type_of(m);
   if (type == PTHREAD_MUTEX_RECURSIVE_NP || type == PTHREAD_MUTEX_ERRORCHECK_NP) {
     if (m->__data.__owner != self_tid() || m->__data.__lock == 0) return EPERM;

@@ -93,7 +93,7 @@ void left_queue(pthread_rwlock_t* l) {
 
 }  // namespace
 
-int rwlock_tryrdlock(pthread_rwlock_t* l) {
+MN_PREEMPTIBLE int rwlock_tryrdlock(pthread_rwlock_t* l) {
   uint32_t s = state(l).load(std::memory_order_relaxed);
   while (reader_may_enter(l, s)) {
     if ((s & kReaders) == kReaders) return EAGAIN;
@@ -103,7 +103,7 @@ int rwlock_tryrdlock(pthread_rwlock_t* l) {
   return EBUSY;
 }
 
-int rwlock_rdlock(pthread_rwlock_t* l, const Deadline& deadline) {
+MN_PREEMPTIBLE int rwlock_rdlock(pthread_rwlock_t* l, const Deadline& deadline) {
   for (;;) {
     int error = rwlock_tryrdlock(l);
     if (error != EBUSY) return error;
@@ -125,7 +125,7 @@ int rwlock_rdlock(pthread_rwlock_t* l, const Deadline& deadline) {
   }
 }
 
-int rwlock_trywrlock(pthread_rwlock_t* l) {
+MN_PREEMPTIBLE int rwlock_trywrlock(pthread_rwlock_t* l) {
   uint32_t s = state(l).load(std::memory_order_relaxed);
   while ((s & (kWriter | kReaders)) == 0) {
     // Acquire: pairs with the release of the last holder.
@@ -136,7 +136,7 @@ int rwlock_trywrlock(pthread_rwlock_t* l) {
   return EBUSY;
 }
 
-int rwlock_wrlock(pthread_rwlock_t* l, const Deadline& deadline) {
+MN_PREEMPTIBLE int rwlock_wrlock(pthread_rwlock_t* l, const Deadline& deadline) {
   for (;;) {
     if (rwlock_trywrlock(l) == 0) return 0;
     if (write_locked_by_me(l)) return EDEADLK;
@@ -162,7 +162,7 @@ int rwlock_wrlock(pthread_rwlock_t* l, const Deadline& deadline) {
   }
 }
 
-int rwlock_unlock(pthread_rwlock_t* l) {
+MN_PREEMPTIBLE int rwlock_unlock(pthread_rwlock_t* l) {
   uint32_t s = state(l).load(std::memory_order_relaxed);
   bool writing = (s & kWriter) != 0;
   if (writing) l->__data.__cur_writer = 0;

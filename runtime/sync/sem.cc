@@ -27,7 +27,7 @@ uint32_t* waiter_count(sem_t* s) {
 
 }  // namespace
 
-int sem_try(sem_t* s) {
+MN_PREEMPTIBLE int sem_try(sem_t* s) {
   uint64_t w = word(s).load(std::memory_order_relaxed);
   while (value_of(w) != 0)
     // Acquire: pairs with the release in sem_give.
@@ -35,7 +35,7 @@ int sem_try(sem_t* s) {
   return EAGAIN;
 }
 
-int sem_take(sem_t* s, const Deadline& deadline) {
+MN_PREEMPTIBLE int sem_take(sem_t* s, const Deadline& deadline) {
   if (sem_try(s) == 0) return 0;
   for (;;) {
     enter();
@@ -54,7 +54,7 @@ int sem_take(sem_t* s, const Deadline& deadline) {
   }
 }
 
-int sem_give(sem_t* s) {
+MN_PREEMPTIBLE int sem_give(sem_t* s) {
   uint64_t w = word(s).load(std::memory_order_relaxed);
   while (waiters_of(w) == 0) {
     if (value_of(w) >= kValueMax) return EOVERFLOW;

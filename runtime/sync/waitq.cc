@@ -10,20 +10,6 @@ constexpr int kBucketBits = 16;
 constexpr int kObserverTries = 1000;
 constinit Bucket g_buckets[1 << kBucketBits];
 
-void append(Bucket* b, Waiter* w) {
-  w->next = nullptr;
-  if (Waiter* head = first_waiter(b, w->key)) {
-    w->prev = head->tail;
-    head->tail->next = w;
-    head->tail = w;
-    return;
-  }
-  w->prev = nullptr;
-  w->tail = w;
-  w->next_queue = b->queues;
-  b->queues = w;
-}
-
 // Relaxed: the bucket's lock orders it; primitives look at their counter without the lock as a hint.
 void drop(uint32_t* counter) {
   std::atomic_ref<uint32_t>(*counter).fetch_sub(1, std::memory_order_relaxed);
@@ -39,8 +25,7 @@ void finish_wait(Bucket* b, Waiter* w, WaitState state) {
 
 void fire(Timer* timer) {
   auto* w = reinterpret_cast<Waiter*>(reinterpret_cast<char*>(timer) - offsetof(Waiter, timer));
-  Bucket* b = bucket_of(w->key);
-  b->lock.lock();
+  Bucket* b = lock_bucket_of(w);
   G* g = nullptr;
   if (w->state == WaitState::kFresh) w->state = WaitState::kTimedOut;
   if (w->state == WaitState::kQueued) {
@@ -75,7 +60,7 @@ void commit_wait(M*, G* g, void* arg) {
   if (MN_UNLIKELY(interrupted) && !g->wired) interrupt_wait(g);
 }
 
-void sleep_wired(G* g, Waiter* w, Bucket* b, const WaitOptions& options, const Commitment& c) {
+void sleep_wired(G* g, Waiter* w, const WaitOptions& options, const Commitment& c) {
   if (!options.deadline.never()) w->timer.when = options.deadline.monotonic();  // for observers
   w->since = now_ns();  // the coarse time may stand still while no P runs
   sched.wired_parks.fetch_add(1, std::memory_order_relaxed);
@@ -83,8 +68,9 @@ void sleep_wired(G* g, Waiter* w, Bucket* b, const WaitOptions& options, const C
   commit_wait(nullptr, g, const_cast<Commitment*>(&c));
   for (;;) {
     int64_t until = options.deadline.monotonic();
-    bool woken = g->note.sleep(until == kForever ? -1 : until, true);
-    b->lock.lock();
+    // A signal that came before the note was cleared is seen here, a later one ends the sleep.
+    bool woken = !must_look_up(g) && g->note.sleep(until == kForever ? -1 : until, true);
+    Bucket* b = lock_bucket_of(w);
     if (w->state == WaitState::kQueued) {
       if (must_look_up(g))
         finish_wait(b, w, WaitState::kInterrupted);
@@ -95,7 +81,7 @@ void sleep_wired(G* g, Waiter* w, Bucket* b, const WaitOptions& options, const C
     b->lock.unlock();
     if (!done) {
       g->note.clear();
-      b->lock.lock();
+      b = lock_bucket_of(w);
       done = w->state != WaitState::kQueued;
       b->lock.unlock();
     }
@@ -110,6 +96,17 @@ Bucket* bucket_of(const void* key) {
   // reader-writer lock relies on.
   uint64_t h = (reinterpret_cast<uint64_t>(key) >> 3) * 0x9e3779b97f4a7c15u;
   return &g_buckets[h >> (64 - kBucketBits)];
+}
+
+Bucket* lock_bucket_of(Waiter* w) {
+  for (;;) {
+    // Relaxed: looked at again under the lock.
+    const void* key = std::atomic_ref<const void*>(w->key).load(std::memory_order_relaxed);
+    Bucket* b = bucket_of(key);
+    b->lock.lock();
+    if (MN_LIKELY(w->key == key)) return b;
+    b->lock.unlock();
+  }
 }
 
 Waiter* first_waiter(Bucket* b, const void* key) {
@@ -140,12 +137,37 @@ void remove_waiter(Bucket* b, Waiter* w) {
   *link = heir;
 }
 
-G* take_waiter(Bucket* b, const void* key) {
-  Waiter* w = first_waiter(b, key);
-  if (w == nullptr) return nullptr;
+void append_waiter(Bucket* b, Waiter* w) {
+  w->next = nullptr;
+  if (Waiter* head = first_waiter(b, w->key)) {
+    w->prev = head->tail;
+    head->tail->next = w;
+    head->tail = w;
+    return;
+  }
+  w->prev = nullptr;
+  w->tail = w;
+  w->next_queue = b->queues;
+  b->queues = w;
+}
+
+G* take_this_waiter(Bucket* b, Waiter* w) {
   G* g = w->g;
   finish_wait(b, w, WaitState::kWoken);
   return g;
+}
+
+G* take_waiter(Bucket* b, const void* key) {
+  Waiter* w = first_waiter(b, key);
+  return w != nullptr ? take_this_waiter(b, w) : nullptr;
+}
+
+void move_waiter(Bucket* from, Waiter* w, Bucket* to, const void* key) {
+  remove_waiter(from, w);
+  std::atomic_ref<const void*>(w->key).store(key, std::memory_order_relaxed);
+  // interrupt_wait looks again under the lock.
+  if (w->state == WaitState::kQueued) w->g->wait_key.store(key, std::memory_order_relaxed);
+  append_waiter(to, w);
 }
 
 MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& hooks) {
@@ -154,6 +176,7 @@ MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& h
   w.key = key;
   w.g = g;
   w.counter = options.counter;
+  w.bits = options.bits;
   w.kind = options.kind;
   w.since = sched.coarse_now.load(std::memory_order_relaxed);
   Bucket* b = bucket_of(key);
@@ -178,10 +201,10 @@ MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& h
   } else {
     w.state = WaitState::kQueued;
     g->waiter = &w;
-    append(b, &w);
+    append_waiter(b, &w);
     Commitment commitment{b, &hooks};
     if (MN_UNLIKELY(g->wired)) {
-      sleep_wired(g, &w, b, options, commitment);
+      sleep_wired(g, &w, options, commitment);
     } else {
       ++g->m.load(std::memory_order_relaxed)->p->parks[static_cast<int>(w.kind)];
       park(commit_wait, &commitment);
@@ -226,6 +249,29 @@ int wake(const void* key, int count) {
     while (G* g = woken.pop_front()) ready(g, Place::kTail);
   }
   return n;
+}
+
+G* unpark(const void* key) {
+  Bucket* b = bucket_of(key);
+  SpinGuard guard(b->lock);
+  return take_waiter(b, key);
+}
+
+void wake_where(bool (*fits)(const void* key)) {
+  for (Bucket& b : g_buckets) {
+    Fifo<G, &G::next> woken;
+    b.lock.lock();
+    for (Waiter *queue = b.queues, *next_queue; queue != nullptr; queue = next_queue) {
+      next_queue = queue->next_queue;
+      if (!fits(queue->key)) continue;
+      for (Waiter *w = queue, *next; w != nullptr; w = next) {
+        next = w->next;
+        if (w->state == WaitState::kQueued) woken.push_back(take_this_waiter(&b, w));
+      }
+    }
+    b.lock.unlock();
+    while (G* g = woken.pop_front()) ready(g, Place::kTail);
+  }
 }
 
 bool interrupt_wait(G* g) {

@@ -7,7 +7,11 @@
 // States of a Waiter, written under its bucket's lock only:
 //   kFresh   not queued yet             -> kQueued (enqueue), kTimedOut (its timer was faster)
 //   kQueued  in a queue                 -> kWoken, kTimedOut, kInterrupted, each by whoever takes it off the queue
-//   others   final; the G is, or is being made, runnable, and the waiter may vanish
+//   kOneOf   in a queue, one of several of its thread, which waits elsewhere (futex_waitv) -> kWoken, by whoever takes
+//   it others   final; the G is, or is being made, runnable, and the waiter may vanish
+//
+// A queued waiter may be moved to another key, with the buckets of both locked, lower address first. Who found a waiter
+// by other means than its queue locks the bucket of its key and looks whether that is its key still.
 //
 // wait() holds the bucket's lock from the moment the condition is checked until the G's stack is free: the lock is
 // released by the commit function, on the next G's stack. A waker that gets the lock thus finds either no waiter or one
@@ -25,7 +29,7 @@
 
 namespace mn {
 
-enum class WaitState : uint8_t { kFresh, kQueued, kWoken, kTimedOut, kInterrupted };
+enum class WaitState : uint8_t { kFresh, kQueued, kOneOf, kWoken, kTimedOut, kInterrupted };
 
 // Of what kind the thing is that a thread waits for, for observers; `key` says which one.
 enum class WaitKind : uint8_t {
@@ -66,17 +70,25 @@ struct Bucket {
 };
 
 Bucket* bucket_of(const void* key);
+// Locked; of a waiter that is not locked yet and may be moved at any time.
+Bucket* lock_bucket_of(Waiter* w);
 
 // All with the bucket's lock held.
 Waiter* first_waiter(Bucket* b, const void* key);
 void remove_waiter(Bucket* b, Waiter* w);
+void append_waiter(Bucket* b, Waiter* w);
 // Takes the oldest waiter off and marks it woken; the caller readies its G. Null: nobody waits.
 G* take_waiter(Bucket* b, const void* key);
+// The same of one that is queued.
+G* take_this_waiter(Bucket* b, Waiter* w);
+// To the end of another queue; both buckets are locked.
+void move_waiter(Bucket* from, Waiter* w, Bucket* to, const void* key);
 
 struct WaitOptions {
   Deadline deadline{};
   uint32_t* counter = nullptr;
   WaitKind kind = WaitKind::kOther;
+  uint32_t bits = ~0u;
 };
 
 // before(arg) runs under the bucket's lock just before the thread is queued; false: do not wait (EAGAIN). It may set
@@ -101,6 +113,12 @@ int wait_if(const void* key, const WaitOptions& how, Check check) {
 
 // Inside. Wakes up to `count` waiters in order of arrival; returns how many.
 int wake(const void* key, int count);
+
+// Inside. The same for one, which the caller makes runnable; null: nobody waits.
+G* unpark(const void* key);
+
+// Inside. Wakes everybody whose key fits.
+void wake_where(bool (*fits)(const void* key));
 
 // Inside. Ends g's present wait with EINTR if there is one that may be interrupted.
 bool interrupt_wait(G* g);

@@ -29,6 +29,9 @@ namespace {
 
 constinit std::atomic<bool> g_main_ended{false};
 constinit std::atomic<bool> g_exiting{false};
+// A thread has ended by the system call. libc does not count such ends, so it never finds the last thread and never
+// calls exit(); the kernel ends the process with the status of the last.
+constinit std::atomic<bool> g_raw_exit{false};
 constinit std::atomic<int64_t> g_extra_alive{0};
 constinit std::atomic<uint64_t> g_extra_created{0};
 
@@ -44,13 +47,15 @@ void count_end() {
 // Ends the process when no thread is left. Each ending thread counts itself first and then looks whether main has
 // ended; main first says so and then counts. The StoreLoad fence between the two is main's alone (membarrier), for it
 // ends once.
-void exit_if_last() {
+void exit_if_last(int status) {
   if (sched.fence_on_enter) std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with main_ended
   __asm__ volatile("" ::: "memory");
   if (MN_LIKELY(!g_main_ended.load(std::memory_order_relaxed))) return;
   std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with itself in the other ending threads
   if (threads_alive() != 0) return;
-  if (!g_exiting.exchange(true, std::memory_order_relaxed)) ::exit(0);
+  if (g_exiting.exchange(true, std::memory_order_relaxed)) return;
+  if (g_raw_exit.load(std::memory_order_relaxed)) raw_syscall(SYS_exit_group, status);
+  ::exit(0);
 }
 
 // On the successor's stack, with the bucket of &g->life locked since thread_end.
@@ -65,11 +70,37 @@ void commit_end(M*, G* g, void*) {
   if ((life & kDetached) != 0 && g->slot != nullptr) gpool_put(g);
 }
 
-[[noreturn]] void main_ended() {
-  G* g = this_g();
+void say_that_main_ended() {
   g_main_ended.store(true, std::memory_order_seq_cst);  // pairs with exit_if_last
   raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  thread_end(g);
+}
+
+[[noreturn]] void main_ended() {
+  say_that_main_ended();
+  thread_end(this_g());
+}
+
+// What remains when the program's part of the thread is over.
+[[noreturn]] void vanish(G* g, int status) {
+  forget_policy(g);
+  if (g->wired) release_robust_mutexes(g);
+  if (g->slot != nullptr) {
+    count_end();
+    tcb_retire_self();
+  }
+  exit_if_last(status);
+  M* m = enter();
+  // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
+  if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
+  Bucket* b = bucket_of(&g->life);
+  b->lock.lock();
+  Waiter* w = first_waiter(b, &g->life);
+  G* joiner = w != nullptr && !w->g->wired && !g->wired ? take_waiter(b, &g->life) : nullptr;
+  if (joiner != nullptr)
+    park_for(joiner, commit_end, nullptr);
+  else
+    park(commit_end, nullptr);
+  fatal("a dead thread was resumed", "thread/end.cc");
 }
 
 }  // namespace
@@ -99,6 +130,7 @@ void count_kernel_thread(int delta) {
 void threads_forget_after_fork() {
   g_extra_alive.store(0, std::memory_order_relaxed);
   g_extra_created.store(0, std::memory_order_relaxed);
+  g_raw_exit.store(false, std::memory_order_relaxed);
   // A thread that forked is the child's main thread: when it ends, so does the child.
   g_main_ended.store(this_g()->slot != nullptr, std::memory_order_relaxed);
   if (this_g()->slot != nullptr) count_kernel_thread(1);
@@ -108,25 +140,14 @@ void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();
   ::uselocale(LC_GLOBAL_LOCALE);
-  forget_policy(g);
-  if (g->wired) release_robust_mutexes(g);
-  if (g->slot != nullptr) {
-    count_end();
-    tcb_retire_self();
-  }
-  exit_if_last();
-  M* m = enter();
-  // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
-  if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
-  Bucket* b = bucket_of(&g->life);
-  b->lock.lock();
-  Waiter* w = first_waiter(b, &g->life);
-  G* joiner = w != nullptr && !w->g->wired && !g->wired ? take_waiter(b, &g->life) : nullptr;
-  if (joiner != nullptr)
-    park_for(joiner, commit_end, nullptr);
-  else
-    park(commit_end, nullptr);
-  fatal("a dead thread was resumed", "thread/end.cc");
+  vanish(g, 0);
+}
+
+void thread_exit_raw(int status) {
+  G* g = self_g();
+  g_raw_exit.store(true, std::memory_order_relaxed);  // exit_if_last has a fence
+  if (g == sched.main_g && g->slot == nullptr) say_that_main_ended();
+  vanish(g, status);
 }
 
 // glibc's layout of __pthread_unwind_buf_t: the chain goes through the first private word; program counter and stack

@@ -6,6 +6,8 @@
 //   prepare  goes inside and takes the locks whose data the child must find whole: the slot pools'
 //   child    resets what other Ms may have been changing; the creator and sysmon are started again when the child
 //            creates its first thread
+#include "runtime/thread/fork.h"
+
 #include <pthread.h>
 
 #include "runtime/os/real.h"
@@ -18,34 +20,35 @@
 #include "runtime/thread/thread.h"
 
 namespace mn {
-namespace {
 
-void prepare() {
+constinit Hook fork_share_descriptors = nullptr, fork_reset_descriptors = nullptr;
+
+void fork_prepare() {
+  fork_share_descriptors();
   self_g();
   enter();
   gpool_lock_all();
 }
 
-void parent() {
+void fork_parent() {
   gpool_unlock_all();
   leave();
 }
 
-void child() {
+void fork_child() {
   gpool_unlock_all();
   waitq_reset_after_fork();
   once_reset_after_fork();
   sched_reset_after_fork();
+  fork_reset_descriptors();
   threads_forget_after_fork();
   adopted_forget_after_fork();
   signals_reset_after_fork();
   leave();
 }
 
-}  // namespace
-
 void fork_init() {
-  ::pthread_atfork(prepare, parent, child);
+  ::pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 }  // namespace mn

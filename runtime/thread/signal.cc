@@ -10,6 +10,8 @@
 //   unknown to libmn                   runs now
 //   synchronous (SIGSEGV ... by fault) runs now, wherever: it belongs to the instruction
 //
+// SIGSEGV and SIGBUS come here even where the program leaves them alone: see fault.h.
+//
 // Signals for one thread (pthread_kill) never go to the kernel's queue of a kernel thread, from which the G may move:
 // they are noted. A G that runs outside is poked: its M gets the same signal, marked kPokeCode, which ends what it does
 // in the kernel as the signal would, and makes it look at its notes. A poke that arrives late finds no note and does
@@ -29,6 +31,7 @@
 
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/standin.h"
@@ -45,9 +48,9 @@ struct Action {
 
 constinit Action g_actions[kSignals];
 
-bool synchronous(int sig, const siginfo_t* info) {
-  bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
-  return fault && info->si_code > 0;
+// By the program.
+bool caught(int sig) {
+  return g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
 }
 
 bool is_poke(const siginfo_t* info) {
@@ -57,7 +60,7 @@ bool is_poke(const siginfo_t* info) {
 void call_handler(int sig, siginfo_t* info, void* uc) {
   Action& a = g_actions[sig];
   void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
-  if (handler == nullptr) return;
+  if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
   int flags = a.flags.load(std::memory_order_relaxed);
   if ((flags & static_cast<int>(SA_RESETHAND)) != 0) a.handler.store(nullptr, std::memory_order_relaxed);
   if ((flags & SA_SIGINFO) != 0)
@@ -72,9 +75,10 @@ void set_mask(G* g, uint64_t mask) {
 }
 
 // A signal that the kernel never saw for this thread, and that the program does not catch.
-void default_action(int sig) {
+void default_action(int sig, const siginfo_t* info) {
   struct sigaction present;
-  if (real.sigaction(sig, nullptr, &present) != 0) return;
+  if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler == SIG_IGN) return;
+  if (may_be_probe(sig)) return die_of(sig, info);
   if (present.sa_handler != SIG_DFL && !stands_in(sig)) return;
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
@@ -82,15 +86,17 @@ void default_action(int sig) {
 // Runs one noted signal on the calling G, which is outside.
 void run_noted(G* g, int sig, siginfo_t* info) {
   const Action& a = g_actions[sig];
-  if (a.handler.load(std::memory_order_relaxed) == nullptr) return default_action(sig);
+  if (!caught(sig)) return default_action(sig, info);
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
   set_mask(g, old | a.mask.load(std::memory_order_relaxed) | ((flags & SA_NODEFER) != 0 ? 0 : bit(sig)));
-  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) {
+  if ((flags & static_cast<int>(SA_RESETHAND)) != 0 && !may_be_probe(sig)) {
     struct sigaction standard {};
     real.sigaction(sig, &standard, nullptr);
   }
+  ++g->handlers_run;
+  if ((flags & SA_RESTART) == 0) ++g->handlers_run_abrupt;
   ucontext_t uc{};
   memcpy(&uc.uc_sigmask, &old, sizeof old);
   call_handler(sig, info, &uc);
@@ -118,8 +124,12 @@ void deliver(G* g) {
 }
 
 void on_signal(int sig, siginfo_t* info, void* context) {
+  if (probe_recovered(sig, context)) return;
   G* g = this_g();
   bool poke = is_poke(info);
+  // Whoever it came to: the process is to die.
+  if (may_be_probe(sig) && !caught(sig) && !poke && (g == nullptr || g->system || (g->sigmask & bit(sig)) == 0))
+    return die_of(sig, info);
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
   if (g->locks != 0 && !synchronous(sig, info)) {
     if (poke) return;
@@ -127,8 +137,9 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (g->system || (g->sigmask & bit(sig)) != 0) {
       note_signal(kProcess, sig, info);
       process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
-      // Where the action says SA_RESTART, the sleep of the sysmon that was interrupted goes on otherwise.
-      sched.sysmon_note.signal();
+      // This thread may be about to sleep, sysmon itself included. Seq_cst: pairs with sleep_until_busy, which sets it
+      // and then looks for signals.
+      if (sched.sysmon_asleep.load(std::memory_order_seq_cst)) sysmon_wake();
       return;
     }
     note_signal(g, sig, info);
@@ -170,7 +181,7 @@ void alert(G* g, int sig) {
   if (signal_waiter_poke(g, sig)) return;
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->state != GState::kRunning || m == nullptr || (g->sigmask & bit(sig)) != 0) return;
-  if (g_actions[sig].handler.load(std::memory_order_relaxed) == nullptr) return;
+  if (!caught(sig) && !may_be_probe(sig)) return;
   signal_poke(m, sig);
 }
 
@@ -201,11 +212,11 @@ void route() {
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
     due &= due - 1;
+    // Before the look: a G that unblocks it meanwhile is found, or finds it. Seq_cst: pairs with take_held.
+    held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
     G* target = find_taker(bit(sig));
-    if (target == nullptr) {
-      held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with take_held
-      continue;
-    }
+    if (target == nullptr) continue;
+    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
     while (take_note(kProcess, sig, &info)) note_signal(target, sig, &info);
     alert(target, sig);
@@ -269,10 +280,11 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
   void* was = a.handler.load(std::memory_order_relaxed);
   int was_flags = a.flags.load(std::memory_order_relaxed);
   struct sigaction present;
-  if (action != nullptr && is_function(action)) {
+  if (action != nullptr && (is_function(action) || (may_be_probe(sig) && action->sa_handler == SIG_DFL))) {
     struct sigaction wrapped = *action;
     wrapped.sa_sigaction = on_signal;
     wrapped.sa_flags |= SA_SIGINFO;
+    if (may_be_probe(sig)) wrapped.sa_flags &= ~static_cast<int>(SA_RESETHAND);  // call_handler sees to it
     uint64_t mask;
     memcpy(&mask, &action->sa_mask, sizeof mask);
     a.flags.store(action->sa_flags, std::memory_order_relaxed);
@@ -301,9 +313,8 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   if (ended(g)) return value != nullptr ? ESRCH : 0;  // as glibc since 2.34, whatever the signal
   if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
   if (sig == 0) return 0;
-  bool caught = g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
   bool blocked = (g->sigmask & bit(sig)) != 0;
-  if (!caught && !blocked && !signal_waited_for(g, sig)) {
+  if (!caught(sig) && !blocked && !signal_waited_for(g, sig)) {
     struct sigaction present;
     if (real.sigaction(sig, nullptr, &present) != 0) return errno;
     if (present.sa_handler == SIG_IGN) return 0;
@@ -369,6 +380,11 @@ void signal_run_unblocked(G* g, uint64_t mask) {
 }
 
 void signals_init() {
+  for (int sig : {SIGSEGV, SIGBUS}) {
+    struct sigaction present;
+    if (real.sigaction(sig, nullptr, &present) == 0 && present.sa_handler == SIG_DFL)
+      signal_action(sig, &present, nullptr);
+  }
   deliver_signals = deliver;
   route_process_signals = route;
 }

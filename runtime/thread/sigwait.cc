@@ -20,6 +20,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
+#include "runtime/sync/interrupt.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -88,7 +89,9 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   for (;;) {
     result = signal_take(g, wanted, &got);
     if (result != 0) break;
+    Interruption interruption(g);
     result = timed_wait(wanted | kPokeBit, &got, deadline);
+    if (result == -EINTR && interruption.only_preempted()) continue;
     if (result != kPoke) break;
     if (g->cancelled.load(std::memory_order_relaxed)) {
       result = -EINTR;
@@ -122,7 +125,11 @@ int signal_suspend(const sigset_t* mask) {
     signal_run_unblocked(g, during);
   } else {
     g->sigmask = during;
-    raw_syscall(SYS_rt_sigsuspend, sys_arg(&during), 8);
+    for (;;) {
+      Interruption interruption(g);
+      raw_syscall(SYS_rt_sigsuspend, sys_arg(&during), 8);
+      if (!interruption.only_preempted()) break;
+    }
   }
   g = this_g();
   g->sigmask = before;

@@ -32,6 +32,8 @@ G* self_g();
 int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_only);
 int thread_detach(pthread_t t);
 [[noreturn]] void thread_exit(void* result);
+// As the kernel's exit: no destructors, no clean-up handlers; the status is the process's if this is the last thread.
+[[noreturn]] void thread_exit_raw(int status);
 int thread_cancel(pthread_t t);
 // Acts on a cancellation of the calling thread, if there is one and it is enabled.
 void cancellation_point();
@@ -65,6 +67,5 @@ void adopt_init();
 // there are.
 size_t adopted_threads(G** out, size_t most);
 void adopted_forget_after_fork();
-void fork_init();
 
 }  // namespace mn

@@ -1,69 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests signals: masks per thread, pthread_kill, which thread handles what, stacks, waiting.
+// Tests signals: masks per thread, pthread_kill, which thread handles what, waiting.
 #include <sched.h>
-#include <semaphore.h>
-#include <setjmp.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/time.h>
 
 #include <array>
 #include <vector>
 
+#include "signals.h"
 #include "util.h"
 
 namespace {
 
+using test::Count;
 using test::Gate;
+using test::handled;
+using test::handled_by;
+using test::handled_here;
+using test::Handler;
+using test::IsBlocked;
+using test::Set;
+using test::Signal;
 using test::Thread;
-
-sigset_t Set(std::initializer_list<int> signals) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : signals) sigaddset(&set, signal);
-  return set;
-}
-
-bool IsBlocked(int signal) {
-  sigset_t now;
-  EXPECT_EQ(pthread_sigmask(SIG_BLOCK, nullptr, &now), 0);
-  return sigismember(&now, signal) == 1;
-}
-
-// Installs a handler for its life.
-class Handler {
- public:
-  Handler(int signal, void (*handler)(int), int flags = SA_RESTART) : signal_(signal) {
-    struct sigaction action = {};
-    action.sa_handler = handler;
-    action.sa_flags = flags;
-    EXPECT_EQ(sigaction(signal, &action, &old_), 0);
-  }
-  ~Handler() { EXPECT_EQ(sigaction(signal_, &old_, nullptr), 0); }
-
- private:
-  int signal_;
-  struct sigaction old_;
-};
-
-thread_local volatile sig_atomic_t handled_here;
-std::atomic<int> handled;
-std::atomic<pthread_t> handled_by;
-
-void Count(int) {
-  handled_here = handled_here + 1;
-  handled_by = pthread_self();
-  ++handled;
-}
-
-class Signal : public testing::Test {
- protected:
-  void SetUp() override {
-    handled = 0;
-    handled_here = 0;
-  }
-};
 
 TEST_F(Signal, MasksAreTheThreadsOwnAndStay) {
   std::vector<Thread> threads;
@@ -379,167 +335,6 @@ TEST_F(Signal, KillOfAThreadThatEndedButIsNotJoined) {
   EXPECT_EQ(pthread_kill(thread.id(), SIGUSR1), 0);
   test::SleepMs(2);
   EXPECT_EQ(handled, 0);
-}
-
-TEST_F(Signal, HandlersSeeTheirMaskAndItIsRestored) {
-  static std::atomic<int> blocked_inside;
-  blocked_inside = 0;
-  struct sigaction action = {};
-  struct sigaction old;
-  action.sa_handler = [](int) {
-    blocked_inside = IsBlocked(SIGUSR1) + 10 * IsBlocked(SIGUSR2) + 100 * IsBlocked(SIGHUP);
-  };
-  action.sa_mask = Set({SIGUSR2});
-  ASSERT_EQ(sigaction(SIGUSR1, &action, &old), 0);
-  test::HereAndInAThread([] {
-    EXPECT_EQ(raise(SIGUSR1), 0);
-    EXPECT_EQ(blocked_inside, 11);
-    EXPECT_FALSE(IsBlocked(SIGUSR1));
-    EXPECT_FALSE(IsBlocked(SIGUSR2));
-  });
-  action.sa_flags = SA_NODEFER | SA_RESETHAND;
-  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
-  EXPECT_EQ(raise(SIGUSR1), 0);
-  EXPECT_EQ(blocked_inside, 10);
-  struct sigaction now;
-  EXPECT_EQ(sigaction(SIGUSR1, nullptr, &now), 0);
-  EXPECT_EQ(now.sa_handler, SIG_DFL);
-  EXPECT_EQ(sigaction(SIGUSR1, &old, nullptr), 0);
-}
-
-TEST_F(Signal, ActionsAreReportedAsSet) {
-  Thread([] { return nullptr; });
-  struct sigaction action = {};
-  struct sigaction old;
-  action.sa_sigaction = [](int, siginfo_t*, void*) {};
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  action.sa_mask = Set({SIGHUP});
-  ASSERT_EQ(sigaction(SIGUSR2, &action, &old), 0);
-  EXPECT_EQ(old.sa_handler, SIG_DFL);
-  struct sigaction now = {};
-  EXPECT_EQ(sigaction(SIGUSR2, nullptr, &now), 0);
-  EXPECT_EQ(now.sa_sigaction, action.sa_sigaction);
-  EXPECT_EQ(now.sa_flags & (SA_SIGINFO | SA_ONSTACK | SA_RESTART), SA_SIGINFO | SA_ONSTACK);
-  EXPECT_EQ(sigismember(&now.sa_mask, SIGHUP), 1);
-  EXPECT_EQ(sigismember(&now.sa_mask, SIGUSR1), 0);
-  EXPECT_NE(signal(SIGUSR2, SIG_IGN), SIG_ERR);
-  EXPECT_EQ(signal(SIGUSR2, SIG_DFL), SIG_IGN);
-  EXPECT_EQ(sigaction(SIGUSR2, &old, nullptr), 0);
-}
-
-sigjmp_buf after_fault;
-std::atomic<bool> on_alternate_stack;
-std::atomic<void*> fault_address;
-char* alternate_stack;
-constexpr size_t kAlternateSize = 64 * 1024;
-
-TEST_F(Signal, SegfaultOnAnAlternateStack) {
-  // Each thread sets up a stack of its own, faults, and jumps out of the handler.
-  struct sigaction action = {};
-  struct sigaction old;
-  action.sa_sigaction = [](int, siginfo_t* info, void*) {
-    char local;
-    on_alternate_stack = &local >= alternate_stack && &local < alternate_stack + kAlternateSize;
-    fault_address = info->si_addr;
-    siglongjmp(after_fault, 1);
-  };
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  ASSERT_EQ(sigaction(SIGSEGV, &action, &old), 0);
-  void* nowhere = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ASSERT_NE(nowhere, MAP_FAILED);
-  test::HereAndInAThread([&] {
-    alternate_stack = static_cast<char*>(malloc(kAlternateSize));
-    const stack_t stack = {.ss_sp = alternate_stack, .ss_flags = 0, .ss_size = kAlternateSize};
-    stack_t before;
-    EXPECT_EQ(sigaltstack(&stack, &before), 0);
-    EXPECT_NE(before.ss_flags & SS_DISABLE, 0);  // Each thread starts without one.
-    for (int i = 0; i < 3; ++i) {
-      usleep(10);
-      on_alternate_stack = false;
-      fault_address = nullptr;
-      if (sigsetjmp(after_fault, 1) == 0) {
-        *static_cast<volatile char*>(nowhere) = 1;
-        ADD_FAILURE() << "did not fault";
-      }
-      EXPECT_TRUE(on_alternate_stack);
-      EXPECT_EQ(fault_address, nowhere);
-      stack_t now;
-      EXPECT_EQ(sigaltstack(nullptr, &now), 0);
-      EXPECT_EQ(now.ss_sp, alternate_stack);
-      EXPECT_EQ(now.ss_flags, 0);
-    }
-    const stack_t none = {.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
-    EXPECT_EQ(sigaltstack(&none, nullptr), 0);
-    free(alternate_stack);
-  });
-  munmap(nowhere, 4096);
-  EXPECT_EQ(sigaction(SIGSEGV, &old, nullptr), 0);
-}
-
-TEST_F(Signal, AlternateStacksAreTheThreadsOwn) {
-  std::vector<Thread> threads;
-  for (int t = 0; t < 5; ++t) {
-    threads.emplace_back([] {
-      std::vector<char> memory(kAlternateSize);
-      const stack_t stack = {.ss_sp = memory.data(), .ss_flags = 0, .ss_size = memory.size()};
-      EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
-      for (int i = 0; i < 20; ++i) {
-        usleep(10);
-        stack_t now;
-        EXPECT_EQ(sigaltstack(nullptr, &now), 0);
-        EXPECT_EQ(now.ss_sp, memory.data());
-      }
-      const stack_t none = {.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
-      EXPECT_EQ(sigaltstack(&none, nullptr), 0);
-      return nullptr;
-    });
-  }
-}
-
-TEST_F(Signal, IntervalTimerAmongWorkingThreads) {
-  // A profiling-like timer that goes off a hundred times while threads lock, allocate and print.
-  const Handler handler(SIGALRM, &Count);
-  alarm(0);
-  const itimerval times = {.it_interval = {.tv_sec = 0, .tv_usec = 1'000}, .it_value = {.tv_sec = 0, .tv_usec = 1'000}};
-  const itimerval off = {};
-  ASSERT_EQ(setitimer(ITIMER_REAL, &times, nullptr), 0);
-  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  int64_t counter = 0;
-  std::vector<Thread> threads;
-  std::atomic<int64_t> expected = 0;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] {
-      while (handled < 50) {
-        pthread_mutex_lock(&mutex);
-        ++counter;
-        pthread_mutex_unlock(&mutex);
-        ++expected;
-        free(malloc(200));
-        sched_yield();
-      }
-      return nullptr;
-    });
-  }
-  threads.clear();
-  EXPECT_EQ(setitimer(ITIMER_REAL, &off, nullptr), 0);
-  EXPECT_EQ(counter, expected);
-  EXPECT_GE(handled, 50);
-}
-
-TEST_F(Signal, ErrnoSurvivesHandlers) {
-  const Handler handler(SIGUSR1, [](int) { errno = 99; });
-  Thread([] {
-    // What a careless handler leaves is seen by the thread it ran in, and only by that one.
-    errno = 1;
-    Thread([] {
-      errno = 2;
-      raise(SIGUSR1);
-      EXPECT_EQ(errno, 99);
-      return nullptr;
-    });
-    EXPECT_EQ(errno, 1);
-    return nullptr;
-  });
 }
 
 }  // namespace

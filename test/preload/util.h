@@ -103,6 +103,16 @@ class Thread {
   bool joinable_ = false;
 };
 
+// What `body` gives when a new thread runs it.
+inline int InThread(const std::function<int()>& body) {
+  int result = -1;
+  Thread([&] {
+    result = body();
+    return nullptr;
+  });
+  return result;
+}
+
 // Runs `body` in this thread, which is main in most tests, and again in a new one.
 template <typename Body>
 void HereAndInAThread(Body body) {

@@ -14,15 +14,8 @@ namespace {
 void Enqueue(mn::Bucket* b, mn::Waiter* w) {
   w->state = mn::WaitState::kQueued;
   w->g->waiter = w;
-  if (mn::Waiter* head = mn::first_waiter(b, w->key)) {
-    w->prev = head->tail;
-    head->tail->next = w;
-    head->tail = w;
-    return;
-  }
-  w->tail = w;
-  w->next_queue = b->queues;
-  b->queues = w;
+  w->g->wait_key.store(w->key);
+  mn::append_waiter(b, w);
 }
 
 class Buckets : public testing::Test {
@@ -129,6 +122,38 @@ TEST_F(Buckets, HeadsInTheMiddleOfABucketCanLeave) {
   mn::remove_waiter(&bucket_, &waiters_[2]);
   EXPECT_EQ(mn::first_waiter(&bucket_, &keys_[0]), &waiters_[0]);
   EXPECT_EQ(mn::first_waiter(&bucket_, &keys_[2]), &waiters_[3]);
+}
+
+TEST_F(Buckets, OneCanBeTakenFromTheMiddle) {
+  Fill(&keys_[0]);
+  EXPECT_EQ(mn::take_this_waiter(&bucket_, &waiters_[2]), &gs_[2]);
+  EXPECT_EQ(waiters_[2].state, mn::WaitState::kWoken);
+  EXPECT_EQ(gs_[2].waiter, nullptr);
+  EXPECT_EQ(TakeAll(&keys_[0]), (std::vector<size_t>{0, 1, 3, 4}));
+}
+
+TEST_F(Buckets, MovedOnesQueueUpElsewhere) {
+  for (size_t i = 0; i < 3; ++i) Add(i, &keys_[0]);
+  Add(3, &keys_[1]);
+  mn::Bucket other;
+  mn::move_waiter(&bucket_, &waiters_[1], &other, &keys_[2]);    // of another bucket
+  mn::move_waiter(&bucket_, &waiters_[0], &bucket_, &keys_[1]);  // of the same
+  EXPECT_EQ(gs_[1].wait_key.load(), &keys_[2]) << "where an interruption looks for it";
+  EXPECT_EQ(gs_[0].wait_key.load(), &keys_[1]);
+  EXPECT_EQ(waiters_[0].state, mn::WaitState::kQueued);
+  EXPECT_EQ(TakeAll(&keys_[0]), (std::vector<size_t>{2}));
+  EXPECT_EQ(TakeAll(&keys_[1]), (std::vector<size_t>{3, 0}));
+  EXPECT_EQ(mn::take_waiter(&other, &keys_[2]), &gs_[1]);
+  EXPECT_EQ(other.queues, nullptr);
+}
+
+TEST_F(Buckets, OneOfSeveralIsMovedWithoutItsThread) {
+  Add(0, &keys_[0]);
+  waiters_[0].state = mn::WaitState::kOneOf;
+  gs_[0].wait_key.store(&keys_[3]);
+  mn::move_waiter(&bucket_, &waiters_[0], &bucket_, &keys_[1]);
+  EXPECT_EQ(gs_[0].wait_key.load(), &keys_[3]) << "it waits there";
+  EXPECT_EQ(mn::first_waiter(&bucket_, &keys_[1]), &waiters_[0]);
 }
 
 TEST(BucketOf, WordsOfOneUnitShareABucketAndOthersSpread) {

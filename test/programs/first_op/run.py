@@ -3,7 +3,7 @@
 """First operations: each exported function called as the first thing that main, a new thread and a
 library's constructor do. Last line: "N passed, N failed".
 
-Every symbol that libmn.so exports must have a case in first_op.c. Every case runs natively and
+Every symbol that libmn.so exports must have a case in a *_cases.c. Every case runs natively and
 under libmn with MN_PROCS=1 and 2, and must exit with status 0 each time.
 """
 
@@ -112,7 +112,7 @@ def main():
                              None if options.native else preload.find_library(options.lib))
         if not options.native:
             for name in first_ops.without_case():
-                print(f'FAILED {name}: exported, but first_op.c has no case for it')
+                print(f'FAILED {name}: exported, but no *_cases.c has a case for it')
                 failed += 1
         runs = [run for run in first_ops.runs() if not options.only or run[0] in options.only]
     except (Failed, preload.Refused) as error:

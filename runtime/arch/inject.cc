@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of the CPU's state an injected call must save, asked once (Intel SDM volume 1, chapter 13).
+#include "runtime/arch/inject.h"
+
+#include <cpuid.h>
+
+#include <cstdint>
+
+#include "runtime/base/check.h"
+
+namespace mn {
+namespace {
+
+constexpr uint64_t kPkru = 1 << 9, kTiles = uint64_t{3} << 17;
+constexpr uint32_t kOsXsave = 1 << 27;                // CPUID 1, ecx
+constexpr uint32_t kXsavec = 1 << 1, kXgetbv1 = 1 << 2;  // CPUID 0xd, 1, eax
+constexpr size_t kLegacyBytes = 512, kHeaderBytes = 64;
+constexpr size_t kRedZone = 128;
+constexpr size_t kPushed = 8 * (1 + 1 + 15);  // program counter, flags, general registers
+constexpr int kFirstExtended = 2;             // components 0 and 1 are the legacy area
+constexpr int kComponents = 63;
+
+uint64_t xcr0() {
+  uint32_t lo, hi;
+  __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+  return uint64_t{hi} << 32 | lo;
+}
+
+size_t area_bytes(uint64_t mask, bool compacted) {
+  size_t standard = kLegacyBytes + kHeaderBytes, compact = standard;
+  for (int i = kFirstExtended; i < kComponents; ++i) {
+    if ((mask >> i & 1) == 0) continue;
+    uint32_t size, offset, flags, unused;
+    __cpuid_count(0xd, static_cast<uint32_t>(i), size, offset, flags, unused);
+    if (size_t end = size_t{offset} + size; end > standard) standard = end;
+    if ((flags & 2) != 0) compact = (compact + 63) & ~size_t{63};
+    compact += size;
+  }
+  return ((compacted ? compact : standard) + 63) & ~size_t{63};
+}
+
+}  // namespace
+}  // namespace mn
+
+extern "C" {
+
+// As inject.S knows them.
+struct MnSavePlan {
+  uint64_t bytes;
+  uint64_t mask;   // components that are saved
+  uint64_t reset;  // and those that are reset afterwards
+};
+static_assert(offsetof(MnSavePlan, mask) == 8 && offsetof(MnSavePlan, reset) == 16);
+enum MnSaveKind : uint32_t { kFxsave = 0, kXsave = 1, kXsavec = 2 };
+
+MN_HIDDEN constinit MnSavePlan mn_save_plain{};
+MN_HIDDEN constinit MnSavePlan mn_save_tiles{};  // bytes 0: there are none
+MN_HIDDEN constinit uint32_t mn_save_kind = kFxsave;
+using MnInjectTarget = void (*)();
+MN_HIDDEN constinit MnInjectTarget mn_inject_target = nullptr;
+MN_HIDDEN void mn_inject_stub();
+}
+
+namespace mn {
+
+bool inject_init(void (*target)()) {
+  mn_inject_target = target;
+  mn_save_plain = {kLegacyBytes + kHeaderBytes, 0, 0};
+  uint32_t a, b, c, d;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return false;
+  if ((c & kOsXsave) == 0) return true;
+  uint64_t all = xcr0();
+  __cpuid_count(0xd, 1, a, b, c, d);
+  bool compacted = (a & mn::kXsavec) != 0;
+  mn_save_kind = compacted ? MnSaveKind::kXsavec : MnSaveKind::kXsave;
+  // Tiles take 8 KiB and are hardly ever in use; whether they are must be known, or they would always be saved.
+  uint64_t plain = (a & kXgetbv1) != 0 ? all & ~kTiles : all;
+  mn_save_plain = {area_bytes(plain, compacted), plain, plain & ~kPkru};
+  if (plain != all) mn_save_tiles = {area_bytes(all, compacted), all, all & ~kPkru};
+  return true;
+}
+
+size_t inject_stack(bool tiles) {
+  const MnSavePlan& plan = tiles && mn_save_tiles.bytes != 0 ? mn_save_tiles : mn_save_plain;
+  return kRedZone + kPushed + 63 + plan.bytes + 8;
+}
+
+bool inject_sees_tiles(const ucontext_t* uc) {
+  if (mn_save_tiles.bytes == 0 || uc->uc_mcontext.fpregs == nullptr) return false;
+  // The kernel's frame holds an XSAVE area; its header begins with the components in use.
+  const auto* area = reinterpret_cast<const char*>(uc->uc_mcontext.fpregs);
+  return (*reinterpret_cast<const uint64_t*>(area + kLegacyBytes) & kTiles) != 0;
+}
+
+void inject_call(ucontext_t* uc) {
+  auto& regs = uc->uc_mcontext.gregs;
+  regs[REG_RSP] -= static_cast<greg_t>(kRedZone + 8);
+  *reinterpret_cast<greg_t*>(regs[REG_RSP]) = regs[REG_RIP];
+  regs[REG_RIP] = reinterpret_cast<greg_t>(&mn_inject_stub);
+}
+
+}  // namespace mn

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/io/transfer.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "runtime/io/wait.h"
+#include "runtime/sync/guard.h"
+#include "runtime/sync/interrupt.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+// Counts changes of time-outs. A socket whose state has the present count is known to have none.
+constinit std::atomic<uint32_t> g_timeouts_epoch{1};
+
+Deadline socket_deadline(FdState* s, int option) {
+  uint32_t epoch = g_timeouts_epoch.load(std::memory_order_relaxed);
+  if (option == 0 || s->no_timeouts.load(std::memory_order_relaxed) == epoch) return {};
+  timeval receive{}, send{};
+  socklen_t size = sizeof receive;
+  raw_syscall(SYS_getsockopt, s->fd, SOL_SOCKET, SO_RCVTIMEO, sys_arg(&receive), sys_arg(&size));
+  size = sizeof send;
+  raw_syscall(SYS_getsockopt, s->fd, SOL_SOCKET, SO_SNDTIMEO, sys_arg(&send), sys_arg(&size));
+  auto ns = [](const timeval& t) { return t.tv_sec * kNsPerSec + t.tv_usec * 1000; };
+  if (ns(receive) == 0 && ns(send) == 0) s->no_timeouts.store(epoch, std::memory_order_relaxed);
+  int64_t wanted = ns(option == SO_RCVTIMEO ? receive : send);
+  return wanted == 0 ? Deadline{} : Deadline{CLOCK_MONOTONIC, now_ns() + wanted};
+}
+
+struct Waiting {
+  Transfer* transfer;
+  FdOperation operation;
+  long result = 0;
+};
+
+void wait_and_attempt(void* arg) {
+  auto* w = static_cast<Waiting*>(arg);
+  Transfer* t = w->transfer;
+  Deadline deadline = socket_deadline(t->state, t->timeout_option);
+  Interruption before(this_g());
+  for (;;) {
+    int error = w->operation.wait(t->events, deadline);
+    if (error == 0) {
+      w->result = t->attempt(t, w->operation.fd());
+      if (w->result != -EAGAIN) return;
+    } else if (error == EINTR) {
+      w->result = moved_or(t, -EINTR);
+      if (before.ends_wait(deadline.never())) return;
+      cancellation_point();
+    } else if (error == ETIMEDOUT) {
+      if (!deadline.passed()) continue;
+      w->result = t->attempt(t, w->operation.fd());  // the timer may have been looked at before the descriptors
+      if (w->result == -EAGAIN) w->result = moved_or(t, -EAGAIN);
+      return;
+    } else {
+      if (error == EPERM) fd_set_kind(t->state, FdKind::kDirect);
+      w->result = moved_or(t, error == EBADF ? -EBADF : kUnpollable);
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+long transfer_wait(Transfer* t) {
+  if (fd_nonblocking(t->state)) return t->attempted ? moved_or(t, -EAGAIN) : t->attempt(t, t->state->fd);
+  Waiting w{t, FdOperation(t->state)};
+  // A cancellation, or an exception from a signal handler, unwinds past us.
+  call_guarded(
+      wait_and_attempt, &w, [](void* op) { static_cast<FdOperation*>(op)->end(); }, &w.operation);
+  w.operation.end();
+  return w.result;
+}
+
+void socket_timeouts_changed() {
+  g_timeouts_epoch.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace mn

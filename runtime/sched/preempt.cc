@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Preemption. sysmon asks; a signal interrupts the M; its handler injects a call (arch/inject.h) into the program's
+// code, and that call yields. The handler itself never switches.
+//
+// The signal is 33, libc's SIGSETXID: programs can neither block nor see it. libc's handler for it stays in the chain,
+// and gets everything that is not from us (setuid and its family broadcast by it).
+//
+// It is sent by a CPU-time timer of the M (timer_create on the thread's clock), and not by tgkill, for two reasons that
+// were measured. The kernel runs such a timer from task work, on the way back to user mode: a system call that is about
+// to sleep is not interrupted, and there is no EINTR that the program would not see natively. tgkill after a look at
+// /proc that said R hit a sleeping call in nearly all cases on a loaded machine, since a thread that has been woken, but
+// has not run yet, is R. And a thread that does not run is not interrupted at all, at no cost. The price is that the
+// signal comes with the kernel's tick, up to 4 ms late at 250 Hz. Where there are no such timers the signal is sent
+// directly, and what blocks must look at G::preempt_signals.
+//
+//   the handler finds                                    and
+//   another G than was meant, g0, a wired G              forgets it
+//   a G outside, in the program's code, room on stack    injects the call
+//   a G inside, or in libmn, libc, ld.so or the vDSO     has the M's next enter() yield (kPreempt), and tries again
+//                                                        at the next tick
+//
+// Why not in libc: what holds one of its locks would wait in a queue, and whoever wants the lock would take an M into
+// the kernel; and the creator of Ms takes such locks. Why not in libmn: code that runs outside may be working on its M.
+// What programs call in loops and is known not to (mutexes, semaphores) is in a section of its own, where preemption
+// may come (MN_PREEMPTIBLE).
+//
+// Ms without a P, after a call that blocked, are asked, too, when they compute: the injected call's enter() takes an
+// idle P or queues the G, so that no more than MN_PROCS threads compute for longer than a turn.
+//
+// Stacks. The call is injected when the interrupted stack pointer is on the thread's own stack with room to spare, or,
+// on a stack that the program made (coroutines), when the kernel's signal frame has just been where the CPU's state is
+// saved; the call needs some hundred bytes more. Not on an alternate signal stack, whose owner the kernel knows by kernel thread: handlers that compute
+// there are not preempted. The signal itself uses the alternate stack if there is one, as libc's does, for the sake of
+// run-time systems with tiny stacks (Go, OCaml).
+//
+// Cancellation. While an asynchronously cancellable thread yields it must not be unwound: it is made deferred, and when
+// that is undone libc acts on what came meanwhile, unwinding through the injected call's frame.
+#include "runtime/sched/preempt.h"
+
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+
+#include "runtime/arch/inject.h"
+#include "runtime/base/options.h"
+#include "runtime/os/clock.h"
+#include "runtime/os/real.h"
+#include "runtime/sched/sched.h"
+
+// Defined by the linker; weak, for programs that link none of it (unit tests).
+extern "C" MN_HIDDEN __attribute__((weak)) const char __start_mn_preemptible[];
+extern "C" MN_HIDDEN __attribute__((weak)) const char __stop_mn_preemptible[];
+
+namespace mn {
+namespace {
+
+constexpr int kSignal = 33;
+constexpr int kDirectCode = -0x6d70;  // of signals that we send without a timer
+constexpr size_t kToSpare = 2048;     // on a thread's own stack, for give_way() and a handler of the program's
+constexpr unsigned long kRestorer = 0x04000000;  // SA_RESTORER, asm/signal.h
+
+struct KernelAction {  // Linux struct sigaction, as rt_sigaction(2) takes it
+  void* handler;
+  unsigned long flags;
+  void* restorer;
+  uint64_t mask;
+};
+
+struct Range {
+  uintptr_t low = 0, high = 0;
+  bool holds(uintptr_t at) const { return at >= low && at < high; }
+};
+
+// Executable segments that are not interrupted.
+constexpr int kMaxRanges = 16;
+constinit Range g_closed[kMaxRanges];
+constinit int g_n_closed = 0;
+constinit Range g_open;        // MN_PREEMPTIBLE, within them
+constinit Range g_main_stack;  // of the process's first thread
+constinit bool g_can_inject = false;
+constinit std::atomic<void*> g_libcs{nullptr};  // libc's handler
+
+uintptr_t address(const void* p) {
+  return reinterpret_cast<uintptr_t>(p);
+}
+
+void close_segments(const ElfW(Phdr) * phdr, int n, uintptr_t base) {
+  for (int i = 0; i < n && g_n_closed < kMaxRanges; ++i)
+    if (phdr[i].p_type == PT_LOAD && (phdr[i].p_flags & PF_X) != 0)
+      g_closed[g_n_closed++] = {base + phdr[i].p_vaddr, base + phdr[i].p_vaddr + phdr[i].p_memsz};
+}
+
+int visit_object(dl_phdr_info* info, size_t, void*) {
+  const uintptr_t theirs[] = {address(reinterpret_cast<void*>(real.pthread_create)),     // libc
+                              address(reinterpret_cast<void*>(real._dl_allocate_tls)),   // ld.so
+                              address(reinterpret_cast<void*>(visit_object)),            // libmn
+                              static_cast<uintptr_t>(getauxval(AT_SYSINFO_EHDR))};       // the vDSO
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const auto& p = info->dlpi_phdr[i];
+    if (p.p_type != PT_LOAD) continue;
+    Range segment{info->dlpi_addr + p.p_vaddr, info->dlpi_addr + p.p_vaddr + p.p_memsz};
+    for (uintptr_t at : theirs)
+      if (segment.holds(at)) {
+        close_segments(info->dlpi_phdr, info->dlpi_phnum, info->dlpi_addr);
+        return 0;
+      }
+  }
+  return 0;
+}
+
+bool interruptible(uintptr_t pc) {
+  if (g_open.holds(pc)) return true;
+  for (int i = 0; i < g_n_closed; ++i)
+    if (g_closed[i].holds(pc)) return false;
+  return true;
+}
+
+bool has_room(const G* g, const ucontext_t* uc) {
+  auto sp = static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RSP]);
+  size_t need = inject_stack(inject_sees_tiles(uc));
+  auto alternate = address(g->altstack.sp);
+  if (g->altstack.sp != nullptr && Range{alternate, alternate + g->altstack.size}.holds(sp)) return false;
+  Range own = g_main_stack;
+  if (g->slot != nullptr) own = {address(g->stack_base), address(g->stack_base) + g->stack_size};
+  if (own.holds(sp)) return sp - own.low > need + kToSpare;
+  // The kernel's frame, and ours.
+  auto here = address(__builtin_frame_address(0));
+  return here < sp && sp - here >= need;
+}
+
+// --- the signal
+
+long kernel_action(const KernelAction* action, KernelAction* old) {
+  return raw_syscall(SYS_rt_sigaction, kSignal, sys_arg(action), sys_arg(old), 8);
+}
+
+bool arm(int timer) {
+  // In nanoseconds of CPU time: as soon as the thread has run at all, at the next tick.
+  itimerspec soon{{0, 0}, {0, 1}};
+  return raw_syscall(SYS_timer_settime, timer, 0, sys_arg(&soon), 0) == 0;
+}
+
+bool is_ours(const siginfo_t* info) {
+  return info->si_code == kDirectCode || (info->si_code == SI_TIMER && info->si_value.sival_ptr == &g_libcs);
+}
+
+void on_preempt(int sig, siginfo_t* info, void* context) {
+  if (!is_ours(info)) {
+    void* libcs = g_libcs.load(std::memory_order_relaxed);
+    if (libcs != nullptr) reinterpret_cast<void (*)(int, siginfo_t*, void*)>(libcs)(sig, info, context);
+    return;
+  }
+  G* g = this_g();
+  if (g == nullptr) return;
+  ++g->preempt_signals;
+  M* m = g->m.load(std::memory_order_relaxed);
+  PreemptRequest& request = m->preempt;
+  bool without_p = m->attention.load(std::memory_order_relaxed) == kLostP;
+  bool meant = without_p || (m->p != nullptr && m->p->tick.load(std::memory_order_relaxed) ==
+                                                    request.tick.load(std::memory_order_relaxed));
+  if (!meant || g->system || g->wired) return request.asked.store(false, std::memory_order_relaxed);
+  auto* uc = static_cast<ucontext_t*>(context);
+  if (g->locks == 0 && interruptible(static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RIP])) && has_room(g, uc)) {
+    inject_call(uc);
+    return request.asked.store(false, std::memory_order_relaxed);
+  }
+  uint32_t none = kNone;
+  m->attention.compare_exchange_strong(none, kPreempt, std::memory_order_relaxed);
+  int timer = request.timer.load(std::memory_order_relaxed);
+  if (timer < 0 || !arm(timer)) request.asked.store(false, std::memory_order_relaxed);
+}
+
+// libc installs its own handler when it needs it, and again in a forked child.
+bool take_signal() {
+  KernelAction present{};
+  if (kernel_action(nullptr, &present) != 0) return false;
+  if (present.handler == reinterpret_cast<void*>(on_preempt)) return true;
+  // Without libc's handler there is no return trampoline to borrow.
+  if ((present.flags & kRestorer) == 0 || address(present.handler) <= 1) return false;
+  g_libcs.store(present.handler, std::memory_order_relaxed);
+  KernelAction ours{reinterpret_cast<void*>(on_preempt), SA_SIGINFO | SA_RESTART | SA_ONSTACK | kRestorer,
+                    present.restorer, ~uint64_t{0}};
+  return kernel_action(&ours, nullptr) == 0;
+}
+
+int make_timer(int ktid) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kSignal;
+  event.sigev_value.sival_ptr = &g_libcs;
+  event._sigev_un._tid = ktid;
+  int id = -1;
+  return raw_syscall(SYS_timer_create, thread_cpu_clock(ktid), sys_arg(&event), sys_arg(&id)) == 0 ? id : -1;
+}
+
+// What injected calls run: outside, at any instruction of the program's.
+void give_way() {
+  int saved_errno = errno;
+  int type = PTHREAD_CANCEL_DEFERRED;
+  real.pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+  enter();
+  if (somebody_waits()) yield_preempted();
+  leave();
+  real.pthread_setcanceltype(type, nullptr);
+  errno = saved_errno;
+}
+
+}  // namespace
+
+void preempt_init() {
+  if (options.preempt_ms == 0) return;
+  g_n_closed = 0;
+  ::dl_iterate_phdr(visit_object, nullptr);
+  g_open = {address(__start_mn_preemptible), address(__stop_mn_preemptible)};
+  rlimit stack{};
+  uintptr_t top = getauxval(AT_EXECFN);  // a string at the very top
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, 0, sys_arg(&stack));
+  if (stack.rlim_cur < top) g_main_stack = {top - stack.rlim_cur, top};
+  g_can_inject = inject_init(give_way);
+}
+
+bool preempt_start() {
+  return g_can_inject && take_signal();
+}
+
+bool somebody_waits() {
+  return any_work() || next_timer() <= now_ns();
+}
+
+bool preempt_due(const M* m) {
+  return m->p != nullptr &&
+         m->p->tick.load(std::memory_order_relaxed) == m->preempt.tick.load(std::memory_order_relaxed) &&
+         somebody_waits();
+}
+
+void preempt_ask(M* m, uint32_t tick) {
+  if (!take_signal()) return;
+  int ktid = m->ktid.load(std::memory_order_relaxed);
+  int timer = m->preempt.timer.load(std::memory_order_relaxed);
+  if (timer < 0 && (options.disable & kDisableCpuTimers) == 0) {
+    timer = make_timer(ktid);
+    m->preempt.timer.store(timer, std::memory_order_relaxed);
+  }
+  m->preempt.tick.store(tick, std::memory_order_relaxed);
+  m->preempt.asked.store(true, std::memory_order_relaxed);
+  if (timer >= 0 && arm(timer)) return;
+  siginfo_t info{};
+  info.si_signo = kSignal;
+  info.si_code = kDirectCode;
+  info.si_pid = sys_getpid();
+  raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), ktid, kSignal, sys_arg(&info));
+}
+
+bool preempt_persists(const M* m) {
+  return m->preempt.timer.load(std::memory_order_relaxed) >= 0;
+}
+
+void preempt_forget(M* m) {
+  int timer = m->preempt.timer.exchange(-1, std::memory_order_relaxed);
+  if (timer >= 0) raw_syscall(SYS_timer_delete, timer);
+}
+
+}  // namespace mn

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals and jumps.
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "cases.h"
+
+// Signals
+
+static volatile sig_atomic_t handled;
+static void Handle(int signal) {
+  handled += signal;
+}
+
+static void SigMask(Function function) {
+  sigset_t set;
+  sigset_t old;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  CHECK(AS(pthread_sigmask)(SIG_BLOCK, &set, NULL) == 0);
+  CHECK(AS(pthread_sigmask)(SIG_UNBLOCK, &set, &old) == 0);
+  CHECK(sigismember(&old, SIGUSR1) == 1);
+}
+static void SigAction(Function function) {
+  struct sigaction action = {.sa_handler = Handle};
+  CHECK(AS(sigaction)(SIGUSR1, &action, NULL) == 0);
+  CHECK(raise(SIGUSR1) == 0);
+  CHECK(handled == SIGUSR1);
+  CHECK(AS(sigaction)(1000, &action, NULL) == -1 && errno == EINVAL);
+}
+static void Signal(Function function) {
+  CHECK(AS(signal)(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(raise(SIGUSR1) == 0);
+  CHECK(handled == SIGUSR1);
+}
+static void SigSet(Function function) {
+  CHECK(((__sighandler_t(*)(int, __sighandler_t))function)(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(raise(SIGUSR1) == 0);
+  CHECK(handled == SIGUSR1);
+}
+static void SigHold(Function function) {
+  sigset_t set;
+  CHECK(((int (*)(int))function)(SIGUSR1) == 0);
+  CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0);
+  CHECK(sigismember(&set, SIGUSR1) == 1);
+}
+static void SigRelse(Function function) {
+  sigset_t set;
+  CHECK(((int (*)(int))function)(SIGUSR1) == 0);
+  CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0);
+  CHECK(sigismember(&set, SIGUSR1) == 0);
+}
+static void SigIgnore(Function function) {
+  CHECK(((int (*)(int))function)(SIGUSR1) == 0);
+  CHECK(raise(SIGUSR1) == 0);
+}
+static void SigInterrupt(Function function) {
+  CHECK(((int (*)(int, int))function)(SIGUSR1, 1) == 0);
+}
+static void SigBlock(Function function) {
+  sigset_t set;
+  CHECK(((int (*)(int))function)(1 << (SIGUSR1 - 1)) == 0);
+  CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0);
+  CHECK(sigismember(&set, SIGUSR1) == 1);
+}
+static void SigGetMask(Function function) {
+  CHECK(((int (*)(void))function)() == 0);
+}
+static void SigAltStack(Function function) {
+  static char memory[64 * 1024];
+  const stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
+  stack_t old;
+  CHECK(AS(sigaltstack)(&stack, NULL) == 0);
+  CHECK(AS(sigaltstack)(NULL, &old) == 0);
+  CHECK(old.ss_sp == memory);
+}
+static void SigPending(Function function) {
+  sigset_t set;
+  CHECK(AS(sigpending)(&set) == 0);
+  CHECK(sigismember(&set, SIGUSR1) == 0);
+}
+// Blocks SIGUSR1 and makes it pending for this thread.
+static sigset_t MakePending(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+  CHECK(raise(SIGUSR1) == 0);
+  return set;
+}
+static void SigSuspend(Function function) {
+  MakePending();
+  CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  CHECK(AS(sigsuspend)(&none) == -1 && errno == EINTR);
+  CHECK(handled == SIGUSR1);
+}
+static void SigWait(Function function) {
+  const sigset_t set = MakePending();
+  int signal = 0;
+  CHECK(AS(sigwait)(&set, &signal) == 0 && signal == SIGUSR1);
+}
+static void SigWaitInfo(Function function) {
+  const sigset_t set = MakePending();
+  siginfo_t info;
+  CHECK(AS(sigwaitinfo)(&set, &info) == SIGUSR1 && info.si_signo == SIGUSR1);
+}
+static void SigTimedWait(Function function) {
+  const sigset_t set = MakePending();
+  const struct timespec now = {0, 0};
+  CHECK(AS(sigtimedwait)(&set, NULL, &now) == SIGUSR1);
+  CHECK(AS(sigtimedwait)(&set, NULL, &now) == -1 && errno == EAGAIN);
+}
+static void Raise(Function function) {
+  CHECK(AS(raise)(SIGWINCH) == 0);
+}
+static void KillProcess(Function function) {
+  CHECK(AS(kill)(getpid(), SIGWINCH) == 0);
+}
+
+// Jumps
+
+static void LongJump(Function function) {
+  jmp_buf buffer;
+  volatile int jumps = 0;
+  if (setjmp(buffer) == 0) {
+    ++jumps;
+    ((void (*)(struct __jmp_buf_tag*, int))function)(buffer, 1);
+    CHECK(0);
+  }
+  CHECK(jumps == 1);
+}
+static void SigLongJump(Function function) {
+  sigjmp_buf buffer;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  if (sigsetjmp(buffer, 1) == 0) {
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    ((void (*)(struct __jmp_buf_tag*, int))function)(buffer, 1);
+    CHECK(0);
+  }
+  CHECK(pthread_sigmask(SIG_BLOCK, NULL, &set) == 0);
+  CHECK(sigismember(&set, SIGUSR1) == 0);
+}
+static const struct Case kCases[] = {
+    DECLARED(pthread_sigmask, SigMask),
+    DECLARED(sigprocmask, SigMask),
+    DECLARED(sigaction, SigAction),
+    BY_NAME(__sigaction, SigAction),
+    BY_NAME(__libc_sigaction, SigAction),
+    DECLARED(signal, Signal),
+    DECLARED(ssignal, Signal),
+    BY_NAME(bsd_signal, Signal),
+    DECLARED(sysv_signal, Signal),
+    BY_NAME(__sysv_signal, Signal),
+    BY_NAME(sigset, SigSet),
+    BY_NAME(sighold, SigHold),
+    BY_NAME(sigrelse, SigRelse),
+    BY_NAME(sigignore, SigIgnore),
+    BY_NAME(siginterrupt, SigInterrupt),
+    BY_NAME(sigblock, SigBlock),
+    BY_NAME(sigsetmask, SigBlock),
+    BY_NAME(siggetmask, SigGetMask),
+    DECLARED(sigaltstack, SigAltStack),
+    DECLARED(sigpending, SigPending),
+    DECLARED(sigsuspend, SigSuspend),
+    BY_NAME(__sigsuspend, SigSuspend),
+    DECLARED(sigwait, SigWait),
+    DECLARED(sigwaitinfo, SigWaitInfo),
+    DECLARED(sigtimedwait, SigTimedWait),
+    BY_NAME(__sigtimedwait, SigTimedWait),
+    DECLARED(raise, Raise),
+    BY_NAME(gsignal, Raise),
+    DECLARED(kill, KillProcess),
+    DECLARED(longjmp, LongJump),
+    DECLARED(_longjmp, LongJump),
+    BY_NAME(__longjmp_chk, LongJump),
+    DECLARED(siglongjmp, SigLongJump),
+};
+
+const struct Family kSignalFamily = FAMILY(kCases);

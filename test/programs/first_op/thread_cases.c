@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads: create, join, cancel, name, policy, yield.
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "cases.h"
+
+static void* WaitForever(void* argument) {
+  for (;;) pause();
+  return argument;
+}
+
+static void Create(Function function) {
+  pthread_t thread;
+  void* result = NULL;
+  CHECK(AS(pthread_create)(&thread, NULL, Echo, (void*)3) == 0);
+  CHECK(pthread_join(thread, &result) == 0);
+  CHECK(result == (void*)3);
+}
+static void Join(Function function) {
+  CHECK(AS(pthread_join)(pthread_self(), NULL) == EDEADLK);
+  pthread_t thread;
+  void* result = NULL;
+  CHECK(pthread_create(&thread, NULL, Echo, (void*)4) == 0);
+  CHECK(AS(pthread_join)(thread, &result) == 0);
+  CHECK(result == (void*)4);
+}
+static void TryJoin(Function function) {
+  CHECK(AS(pthread_tryjoin_np)(pthread_self(), NULL) == EBUSY);
+}
+static void TimedJoin(Function function) {
+  const struct timespec later = In(CLOCK_REALTIME, 10);
+  CHECK(AS(pthread_timedjoin_np)(pthread_self(), NULL, &later) == EDEADLK);
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, Echo, NULL) == 0);
+  CHECK(AS(pthread_timedjoin_np)(thread, NULL, &later) == 0);
+}
+static void ClockJoin(Function function) {
+  const struct timespec later = In(CLOCK_MONOTONIC, 10);
+  CHECK(AS(pthread_clockjoin_np)(pthread_self(), NULL, CLOCK_MONOTONIC, &later) == EDEADLK);
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, Echo, NULL) == 0);
+  CHECK(AS(pthread_clockjoin_np)(thread, NULL, CLOCK_MONOTONIC, &later) == 0);
+}
+static void Detach(Function function) {
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, Echo, NULL) == 0);
+  CHECK(AS(pthread_detach)(thread) == 0);
+}
+static void DetachSelf(Function function) {
+  CHECK(AS(pthread_detach)(pthread_self()) == 0);
+  CHECK(AS(pthread_detach)(pthread_self()) == EINVAL);
+}
+static void Exit(Function function) {
+  AS(pthread_exit)((void*)FIRST_OP_RESULT);
+}
+static void Cancel(Function function) {
+  pthread_t thread;
+  void* result = NULL;
+  CHECK(pthread_create(&thread, NULL, WaitForever, NULL) == 0);
+  CHECK(AS(pthread_cancel)(thread) == 0);
+  CHECK(pthread_join(thread, &result) == 0);
+  CHECK(result == PTHREAD_CANCELED);
+}
+static void TestCancel(Function function) {
+  AS(pthread_testcancel)();
+}
+static void SetCancelState(Function function) {
+  int old = -1;
+  CHECK(AS(pthread_setcancelstate)(PTHREAD_CANCEL_DISABLE, &old) == 0);
+  CHECK(old == PTHREAD_CANCEL_ENABLE);
+  CHECK(AS(pthread_setcancelstate)(old, NULL) == 0);
+  CHECK(AS(pthread_setcancelstate)(77, NULL) == EINVAL);
+}
+static void SetCancelType(Function function) {
+  int old = -1;
+  CHECK(AS(pthread_setcanceltype)(PTHREAD_CANCEL_ASYNCHRONOUS, &old) == 0);
+  CHECK(old == PTHREAD_CANCEL_DEFERRED);
+  CHECK(AS(pthread_setcanceltype)(old, NULL) == 0);
+  CHECK(AS(pthread_setcanceltype)(77, NULL) == EINVAL);
+}
+static void Self(Function function) {
+  CHECK(AS(pthread_self)() == AS(pthread_self)());
+  CHECK(pthread_equal(AS(pthread_self)(), pthread_self()));
+}
+static void Equal(Function function) {
+  CHECK(AS(pthread_equal)(pthread_self(), pthread_self()));
+  CHECK(!AS(pthread_equal)(pthread_self(), 0));
+}
+static void Kill(Function function) {
+  CHECK(AS(pthread_kill)(pthread_self(), 0) == 0);
+  CHECK(AS(pthread_kill)(pthread_self(), SIGWINCH) == 0);
+  CHECK(AS(pthread_kill)(pthread_self(), 1000) == EINVAL);
+}
+static void SigQueue(Function function) {
+  const union sigval value = {.sival_int = 1};
+  CHECK(AS(pthread_sigqueue)(pthread_self(), SIGWINCH, value) == 0);
+}
+static void GetAttr(Function function) {
+  pthread_attr_t attr;
+  CHECK(AS(pthread_getattr_np)(pthread_self(), &attr) == 0);
+  void* base = NULL;
+  size_t size = 0;
+  CHECK(pthread_attr_getstack(&attr, &base, &size) == 0);
+  CHECK((char*)&attr > (char*)base && (char*)&attr < (char*)base + size);
+  CHECK(pthread_attr_destroy(&attr) == 0);
+}
+static void GetDefaultAttr(Function function) {
+  pthread_attr_t attr;
+  CHECK(AS(pthread_getattr_default_np)(&attr) == 0);
+  CHECK(pthread_attr_destroy(&attr) == 0);
+}
+static void SetDefaultAttr(Function function) {
+  pthread_attr_t attr;
+  CHECK(pthread_attr_init(&attr) == 0);
+  CHECK(pthread_attr_setstacksize(&attr, 256 * 1024) == 0);
+  CHECK(AS(pthread_setattr_default_np)(&attr) == 0);
+  CHECK(pthread_attr_destroy(&attr) == 0);
+}
+static void SetName(Function function) {
+  char name[16] = "";
+  CHECK(AS(pthread_setname_np)(pthread_self(), "first") == 0);
+  CHECK(pthread_getname_np(pthread_self(), name, sizeof name) == 0);
+  CHECK(strcmp(name, "first") == 0);
+}
+static void GetName(Function function) {
+  char name[16] = "";
+  CHECK(AS(pthread_getname_np)(pthread_self(), name, sizeof name) == 0);
+  CHECK(strcmp(name, "first_op") == 0);
+}
+static void GetSchedParam(Function function) {
+  int policy = -1;
+  struct sched_param param = {.sched_priority = -1};
+  CHECK(AS(pthread_getschedparam)(pthread_self(), &policy, &param) == 0);
+  CHECK(policy == SCHED_OTHER && param.sched_priority == 0);
+}
+static void SetSchedParam(Function function) {
+  const struct sched_param param = {.sched_priority = 0};
+  CHECK(AS(pthread_setschedparam)(pthread_self(), SCHED_OTHER, &param) == 0);
+}
+static void SetSchedPrio(Function function) {
+  CHECK(AS(pthread_setschedprio)(pthread_self(), 0) == 0);
+}
+static void GetAffinity(Function function) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CHECK(AS(pthread_getaffinity_np)(pthread_self(), sizeof set, &set) == 0);
+  CHECK(CPU_COUNT(&set) > 0);
+}
+static void SetAffinity(Function function) {
+  cpu_set_t set;
+  CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
+  CHECK(AS(pthread_setaffinity_np)(pthread_self(), sizeof set, &set) == 0);
+}
+static void SchedGetAffinity(Function function) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CHECK(AS(sched_getaffinity)(0, sizeof set, &set) == 0);
+  CHECK(CPU_COUNT(&set) > 0);
+}
+static void SchedSetAffinity(Function function) {
+  cpu_set_t set;
+  CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
+  CHECK(AS(sched_setaffinity)(0, sizeof set, &set) == 0);
+}
+static void GetCpuClock(Function function) {
+  clockid_t clock;
+  struct timespec time;
+  const int error = AS(pthread_getcpuclockid)(pthread_self(), &clock);
+  if (error == ENOENT) return; /* POSIX: there are no CPU clocks (test/gaps.txt) */
+  CHECK(error == 0);
+  CHECK(clock_gettime(clock, &time) == 0);
+}
+static void SetConcurrency(Function function) {
+  CHECK(AS(pthread_setconcurrency)(2) == 0);
+  CHECK(pthread_getconcurrency() == 2);
+}
+static void GetConcurrency(Function function) {
+  CHECK(AS(pthread_getconcurrency)() == 0);
+}
+static void Nothing(void) {}
+static void Atfork(Function function) {
+  CHECK(AS(pthread_atfork)(Nothing, Nothing, Nothing) == 0);
+}
+static void Yield(Function function) {
+  CHECK(AS(sched_yield)() == 0);
+}
+static const struct Case kCases[] = {
+    DECLARED(pthread_create, Create),
+    DECLARED(pthread_join, Join),
+    DECLARED(pthread_tryjoin_np, TryJoin),
+    DECLARED(pthread_timedjoin_np, TimedJoin),
+    DECLARED(pthread_clockjoin_np, ClockJoin),
+    DECLARED(pthread_detach, Detach),
+    {"pthread_detach:self", DetachSelf, (Function)pthread_detach},
+    DECLARED(pthread_exit, Exit),
+    DECLARED(pthread_cancel, Cancel),
+    DECLARED(pthread_testcancel, TestCancel),
+    DECLARED(pthread_setcancelstate, SetCancelState),
+    DECLARED(pthread_setcanceltype, SetCancelType),
+    DECLARED(pthread_self, Self),
+    DECLARED(pthread_equal, Equal),
+    DECLARED(pthread_kill, Kill),
+    DECLARED(pthread_sigqueue, SigQueue),
+    DECLARED(pthread_getattr_np, GetAttr),
+    DECLARED(pthread_getattr_default_np, GetDefaultAttr),
+    DECLARED(pthread_setattr_default_np, SetDefaultAttr),
+    DECLARED(pthread_setname_np, SetName),
+    DECLARED(pthread_getname_np, GetName),
+    DECLARED(pthread_getschedparam, GetSchedParam),
+    DECLARED(pthread_setschedparam, SetSchedParam),
+    DECLARED(pthread_setschedprio, SetSchedPrio),
+    DECLARED(pthread_getaffinity_np, GetAffinity),
+    DECLARED(pthread_setaffinity_np, SetAffinity),
+    DECLARED(sched_getaffinity, SchedGetAffinity),
+    DECLARED(sched_setaffinity, SchedSetAffinity),
+    DECLARED(pthread_getcpuclockid, GetCpuClock),
+    DECLARED(pthread_setconcurrency, SetConcurrency),
+    DECLARED(pthread_getconcurrency, GetConcurrency),
+    DECLARED(pthread_atfork, Atfork),
+    DECLARED(sched_yield, Yield),
+    BY_NAME(__sched_yield, Yield),
+    BY_NAME(pthread_yield, Yield),
+};
+
+const struct Family kThreadFamily = FAMILY(kCases);
