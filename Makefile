@@ -35,10 +35,10 @@ SHIM_SRC    := $(wildcard shim/*.cc shim/*.S)
 LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
 
 .PHONY: all
-all: $(B)/libmn.so
+all: $(B)/libmn.so $(B)/libmn-dump.so
 
 $(B)/libmn.so: $(LIB_OBJ)
-	$(CXX) $(filter-out -MMD -MP,$(LIB)) $(LTO) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -o $@.new $^ -lc -lgcc -lc_nonshared
+	$(CXX) $(filter-out -MMD -MP,$(LIB)) $(LTO) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,start-stop-visibility=hidden -o $@.new $^ -lc -lgcc -lc_nonshared
 	mv $@.new $@  # programs may be running with the old one
 
 $(B)/obj/%.cc.o: %.cc
@@ -50,12 +50,20 @@ $(B)/obj/%.S.o: %.S
 
 -include $(LIB_OBJ:.o=.d)
 
+# What walks stacks with libunwind, found beside libmn.so (runtime/observe/walker.h).
+$(B)/libmn-dump.so: companion/walk.cc
+	@mkdir -p $(@D)
+	$(CXX) $(LIB) -MF $@.d -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -o $@.new $< -lunwind-generic -lc
+	mv $@.new $@
+-include $(B)/libmn-dump.so.d
+
 # --- tests: plain programs that never see libmn, and unit tests of the runtime's parts
 TESTFLAGS := $(COMMON) $(WARN) -O2 -pthread
 PRELOAD_SRC := $(wildcard test/preload/*.cc)
 PRELOAD_OBJ := $(PRELOAD_SRC:%.cc=$(B)/obj/%.o)
 PROGRAM_SRC := $(wildcard test/programs/*.c test/programs/*.cc test/programs/scale/*.c)
 PROGRAMS    := $(patsubst test/%,$(B)/test/%,$(basename $(PROGRAM_SRC)))
+OBSERVED    := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/observe/*.c))
 FIRST_OP    := $(B)/test/programs/first_op
 
 $(B)/obj/test/%.o: test/%.cc
@@ -74,6 +82,11 @@ $(B)/test/programs/%: test/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -o $@ $<
 
+# Their functions are to be found by name: as most programs are, stripped but for what they export.
+$(B)/test/observe/%: test/observe/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -rdynamic -s -o $@ $< -pthread -ldl
+
 # Called as the first thing a program, a thread and a library's constructor do.
 $(FIRST_OP)/libfirst_op_ctor.so: test/programs/first_op/first_op_ctor.c
 	@mkdir -p $(@D)
@@ -84,7 +97,7 @@ $(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so test/progr
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $(filter-out %.h,$^) -pthread -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: tests
-tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS)
+tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS) $(OBSERVED)
 
 -include $(PRELOAD_OBJ:.o=.d)
 
@@ -134,7 +147,7 @@ lint: all
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib
-	install -m 755 $(B)/libmn.so $(DESTDIR)$(PREFIX)/lib/libmn.so
+	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
 	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
 

@@ -250,8 +250,8 @@ def parse_options():
     add("--connections", type=counts, default=[100, 1000, 10000], metavar="N[,N…]",
         help="default 100,1000,10000")  # fmt: skip
     add("--sides", default=",".join(PROGRAMS), help=f"default {','.join(PROGRAMS)}")
-    add("--warm-up", type=seconds, default=1, metavar="SECONDS", help="default 1")
-    add("--seconds", type=seconds, default=3, help="the window that counts (default 3)")
+    add("--warm-up", type=seconds, default=2, metavar="SECONDS", help="default 2")
+    add("--seconds", type=seconds, default=4, help="the window that counts (default 4)")
     add("--timeout", type=seconds, default=180, metavar="SECONDS",
         help="after which a load counts as hung (default 180)")  # fmt: skip
     add("--json", metavar="FILE", help="write every figure of every run to FILE")

@@ -37,23 +37,12 @@ MN_SHIM int dup3(int from, int to, int flags) {
   return real.dup3(from, to, flags);
 }
 
-// Piece by piece around the descriptors that are ours.
 MN_SHIM int close_range(unsigned first, unsigned last, int flags) {
-  if (!on() || flags != 0 || first > last) return real.close_range(first, last, flags);
-  fds_closing(first, last);
-  for (int ours; first <= last && (ours = fd_ours_in(first, last)) >= 0; first = static_cast<unsigned>(ours) + 1) {
-    auto below = static_cast<unsigned>(ours);
-    if (first < below && real.close_range(first, below - 1, flags) != 0) return -1;
-  }
-  return first <= last ? real.close_range(first, last, flags) : 0;
+  return on() ? io_close_range(first, last, flags) : real.close_range(first, last, flags);
 }
 MN_SHIM void closefrom(int first) {
   if (!on()) return real.closefrom(first);
-  unsigned from = first < 0 ? 0 : static_cast<unsigned>(first);
-  fds_closing(from, ~0u);
-  for (int ours; (ours = fd_ours_in(from, ~0u)) >= 0; from = static_cast<unsigned>(ours) + 1)
-    if (from < static_cast<unsigned>(ours)) real.close_range(from, static_cast<unsigned>(ours) - 1, 0);
-  real.closefrom(static_cast<int>(from));
+  io_close_range(first < 0 ? 0 : static_cast<unsigned>(first), ~0u, 0);
 }
 
 MN_ALIAS(__close, close);

@@ -2,7 +2,7 @@
 // Scheduling parameters, affinity, CPU clocks.
 #include <unistd.h>
 
-#include "runtime/observe/stats.h"
+#include "runtime/observe/observer.h"
 #include "runtime/os/syscall.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
@@ -50,7 +50,7 @@ MN_SHIM int pthread_setattr_default_np(const pthread_attr_t* attr) {
 
 // No destructor runs: the statistics are printed here.
 MN_SHIM void _exit(int status) {
-  if (on() && !(this_g() != nullptr && this_g()->vforked)) stats_at_exit();
+  if (on() && !(this_g() != nullptr && this_g()->vforked)) observe_at_exit();
   real._exit(status);
   __builtin_unreachable();
 }

@@ -24,7 +24,7 @@ long replace_call(long nr, long from, long to, long flags, long, long, long) {
 }
 
 long close_range_call(long, long first, long last, long flags, long, long, long) {
-  return ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(last), static_cast<int>(flags));
+  return io_close_range(static_cast<unsigned>(first), static_cast<unsigned>(last), static_cast<int>(flags));
 }
 
 long flags_call(long nr, long fd, long request, long arg, long, long, long) {

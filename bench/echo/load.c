@@ -123,9 +123,9 @@ int main(int argc, char** argv) {
   if (all == NULL || poller < 0) fail("begin");
   connect_all(all, count, atoi(argv[1]), poller);
 
+  for (size_t i = 0; i < count; ++i) send_request(&all[i], i, now_ns());
   const int64_t begin = now_ns() + warm_up;
   const int64_t end = begin + window;
-  for (size_t i = 0; i < count; ++i) send_request(&all[i], i, now_ns());
   uint64_t requests = 0;
   int64_t now = 0;
   int64_t max = 0;

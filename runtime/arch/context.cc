@@ -114,6 +114,16 @@ void context_switch(Context* from, const Context* to, void* tp) {
   switch_ucontext(from, to, tp);
 }
 
+SavedRegisters context_registers(const Context& ctx) {
+  if (g_kind == SwitchKind::kUcontext) {
+    const auto& r = static_cast<const ucontext_t*>(ctx.sp)->uc_mcontext.gregs;
+    auto at = [&r](int index) { return static_cast<uint64_t>(r[index]); };
+    return {at(REG_RBX), at(REG_RBP), at(REG_R12), at(REG_R13), at(REG_R14), at(REG_R15), at(REG_RSP), at(REG_RIP)};
+  }
+  const auto* f = static_cast<const Frame*>(ctx.sp);
+  return {f->rbx, f->rbp, f->r12, f->r13, f->r14, f->r15, reinterpret_cast<uint64_t>(f + 1), f->return_address};
+}
+
 unsigned long mangle_pointer(unsigned long p) {
   __asm__("xor %%fs:0x30, %0\n\trol $0x11, %0" : "+r"(p));
   return p;

@@ -27,6 +27,9 @@ namespace mn {
 // layer that can write.
 [[noreturn]] void fatal(const char* what, const char* where);
 
+// Ends the process by a signal's default action, whatever the program has made of it. In os/.
+[[noreturn]] void end_by_signal(int sig);
+
 // What upper layers want done before the abort (a dump of all Gs). May be null.
 using FatalHook = void (*)();
 extern FatalHook fatal_hook;

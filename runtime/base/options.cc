@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/options.h"
 
+#include <signal.h>
+
 namespace mn {
 
 constinit Options options{};
 
 namespace {
 
-enum class Kind { kNumber, kChoice, kFlags };
+enum class Kind { kNumber, kChoice, kFlags, kSignal };
 
 struct Row {
   Kind kind;
@@ -23,8 +25,20 @@ constexpr Row kRows[] = {
   {Kind::kNumber, variable, &Options::field, least, most, nullptr, help},
 #define CHOICE(field, variable, dflt, words, help) {Kind::kChoice, variable, &Options::field, 0, 0, words, help},
 #define FLAGS(field, variable, words, help) {Kind::kFlags, variable, &Options::field, 0, 0, words, help},
+#define SIGNAL(field, variable, dflt, help) {Kind::kSignal, variable, &Options::field, 0, 0, nullptr, help},
 #include "runtime/base/options.def"
 };
+
+// What may be asked for: not what cannot be caught, libc's own (32 and 33), or what tells of a fault.
+constexpr struct {
+  const char* name;
+  uint64_t number;
+} kSignals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT},     {"USR1", SIGUSR1},   {"USR2", SIGUSR2},
+                {"PIPE", SIGPIPE}, {"ALRM", SIGALRM}, {"TERM", SIGTERM},     {"CHLD", SIGCHLD},   {"CONT", SIGCONT},
+                {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},     {"URG", SIGURG},     {"XCPU", SIGXCPU},
+                {"XFSZ", SIGXFSZ}, {"PROF", SIGPROF}, {"VTALRM", SIGVTALRM}, {"WINCH", SIGWINCH}, {"IO", SIGIO},
+                {"PWR", SIGPWR}};
+constexpr uint64_t kFirstRealTime = 34, kLastSignal = 64;
 
 const char* value_of(const char* const* environ_list, const char* variable) {
   for (; environ_list != nullptr && *environ_list != nullptr; ++environ_list) {
@@ -64,6 +78,19 @@ bool parse_flags(const char* words, const char* value, uint64_t* out) {
   }
 }
 
+bool parse_signal(const char* value, uint64_t* out) {
+  if (same_text(value, "none")) return *out = 0, true;
+  bool number = parse_decimal(value, out);
+  if (number && (*out == 0 || (*out >= kFirstRealTime && *out <= kLastSignal))) return true;
+  const char* name = value[0] == 'S' && value[1] == 'I' && value[2] == 'G' ? value + 3 : value;
+  for (const auto& s : kSignals) {
+    if (number ? s.number != *out : !same_text(s.name, name)) continue;
+    *out = s.number;
+    return true;
+  }
+  return false;
+}
+
 bool parse_row(const Row& row, const char* value, Options* out) {
   uint64_t parsed = 0;
   switch (row.kind) {
@@ -78,6 +105,9 @@ bool parse_row(const Row& row, const char* value, Options* out) {
     }
     case Kind::kFlags:
       if (!parse_flags(row.words, value, &parsed)) return false;
+      break;
+    case Kind::kSignal:
+      if (!parse_signal(value, &parsed)) return false;
       break;
   }
   out->*row.field = parsed;
@@ -94,6 +124,9 @@ void describe_range(const Row& row, Text* text) {
       break;
     case Kind::kFlags:
       *text << "a list of " << row.words;
+      break;
+    case Kind::kSignal:
+      *text << "none, or the name or number of a signal that can be caught and means no fault";
       break;
   }
 }

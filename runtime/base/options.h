@@ -8,10 +8,14 @@
 
 namespace mn {
 
+// MN_DUMP_SIGNAL was not given.
+constexpr uint64_t kDumpSignalDefault = ~uint64_t{0};
+
 struct Options {
 #define NUMBER(field, variable, dflt, least, most, help) uint64_t field = dflt;
 #define CHOICE(field, variable, dflt, words, help) uint64_t field = dflt;
 #define FLAGS(field, variable, words, help) uint64_t field = 0;
+#define SIGNAL(field, variable, dflt, help) uint64_t field = dflt;
 #include "runtime/base/options.def"
 };
 

@@ -32,6 +32,18 @@ class Text {
     if (v < 0) put('-');
     return *this << (v < 0 ? ~static_cast<uint64_t>(v) + 1 : static_cast<uint64_t>(v));
   }
+  Text& operator<<(const void* p) {
+    char digits[16];
+    unsigned n = 0;
+    auto v = reinterpret_cast<uintptr_t>(p);
+    do {
+      digits[n++] = "0123456789abcdef"[v % 16];
+      v /= 16;
+    } while (v != 0);
+    *this << "0x";
+    while (n != 0) put(digits[--n]);
+    return *this;
+  }
   Text& operator<<(int v) { return *this << static_cast<int64_t>(v); }
   Text& operator<<(unsigned v) { return *this << static_cast<uint64_t>(v); }
 

@@ -8,7 +8,7 @@
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
 #include "runtime/io/netpoll.h"
-#include "runtime/observe/stats.h"
+#include "runtime/observe/observer.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
@@ -64,7 +64,7 @@ Mode choose() {
   preempt_init();
   signals_init();
   netpoll_init();
-  stats_init();
+  observe_init();
   return Mode::kOn;
 }
 
@@ -72,12 +72,13 @@ Mode choose() {
 __attribute__((constructor(101))) void constructor() {
   if (!on()) return;
   fork_init();
-  ::at_quick_exit(stats_at_exit);
+  ::at_quick_exit(observe_at_exit);
   self_g();
+  observe_prepare();
 }
 
 __attribute__((destructor)) void destructor() {
-  if (mode.load(std::memory_order_relaxed) == Mode::kOn) stats_at_exit();
+  if (mode.load(std::memory_order_relaxed) == Mode::kOn) observe_at_exit();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "runtime/io/netpoll.h"
 #include "runtime/io/wait.h"
+#include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
@@ -39,6 +40,28 @@ void forget(FdState* s) {
   if (s->first != nullptr) keep_file(s);
 }
 
+// Before all from `first` to `last` but ours are closed.
+void closing(unsigned first, unsigned last) {
+  for (unsigned fd = first; fd <= last && fd <= kLastFd; ++fd) {
+    FdState* s = fd_state_if_any(static_cast<int>(fd));
+    if (s == nullptr)
+      fd |= kFdsTogether - 1;  // nothing is known of its neighbours
+    else if (!netpoll_owns(static_cast<int>(fd)))
+      forget(s);
+  }
+}
+
+// The lowest of ours among them; -1: none.
+int ours_in(unsigned first, unsigned last) {
+  for (unsigned fd = first; fd <= last && fd <= kLastFd; ++fd) {
+    if (fd_state_if_any(static_cast<int>(fd)) == nullptr)
+      fd |= kFdsTogether - 1;
+    else if (netpoll_owns(static_cast<int>(fd)))
+      return static_cast<int>(fd);
+  }
+  return -1;
+}
+
 }  // namespace
 
 bool fd_closing(int fd) {
@@ -49,24 +72,14 @@ bool fd_closing(int fd) {
   return true;
 }
 
-void fds_closing(unsigned first, unsigned last) {
-  for (unsigned fd = first; fd <= last && fd <= kLastFd; ++fd) {
-    FdState* s = fd_state_if_any(static_cast<int>(fd));
-    if (s == nullptr)
-      fd |= kFdsTogether - 1;  // nothing is known of its neighbours
-    else if (!netpoll_owns(static_cast<int>(fd)))
-      forget(s);
+int io_close_range(unsigned first, unsigned last, int flags) {
+  if (flags != 0 || first > last) return real.close_range(first, last, flags);
+  closing(first, last);
+  for (int ours; first <= last && (ours = ours_in(first, last)) >= 0; first = static_cast<unsigned>(ours) + 1) {
+    auto below = static_cast<unsigned>(ours);
+    if (first < below && real.close_range(first, below - 1, flags) != 0) return -1;
   }
-}
-
-int fd_ours_in(unsigned first, unsigned last) {
-  for (unsigned fd = first; fd <= last && fd <= kLastFd; ++fd) {
-    if (fd_state_if_any(static_cast<int>(fd)) == nullptr)
-      fd |= kFdsTogether - 1;
-    else if (netpoll_owns(static_cast<int>(fd)))
-      return static_cast<int>(fd);
-  }
-  return -1;
+  return first <= last ? real.close_range(first, last, flags) : 0;
 }
 
 void fd_replacing(int fd) {

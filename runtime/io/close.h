@@ -8,10 +8,8 @@ namespace mn {
 
 // Before fd is closed. False: it is one of ours, which the program does not know; EBADF is the answer.
 bool fd_closing(int fd);
-// Before all from `first` to `last` but ours are closed.
-void fds_closing(unsigned first, unsigned last);
-// Ours in [first, last], lowest; -1: none.
-int fd_ours_in(unsigned first, unsigned last);
+// close_range(2) around what is ours. -1 with errno.
+int io_close_range(unsigned first, unsigned last, int flags);
 // Before the program puts a file at this number with dup2: ours gives way.
 void fd_replacing(int fd);
 

@@ -1,47 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/observe/stats.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include "runtime/base/options.h"
+#include "runtime/observe/output.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
 namespace {
 
-// Programs close stderr before they end (xz does): a copy, far above the numbers that programs get. Others close all
-// that they do not know (varnish's children do), and its number may be a client's by now: is it still that file?
-constexpr int kLowestFd = 900;
-constinit int g_copy = -1;
-constinit struct stat g_file {};
+constexpr const char* kWords[] = {"other",   "mutex", "cond", "read",  "write", "sem",
+                                  "barrier", "once",  "join", "sleep", "futex", "descriptor"};
+static_assert(sizeof kWords / sizeof kWords[0] == kWaitKinds);
 
-bool copy_is_ours() {
-  struct stat now;
-  return g_copy >= 0 && raw_syscall(SYS_fstat, g_copy, sys_arg(&now)) == 0 && now.st_dev == g_file.st_dev &&
-         now.st_ino == g_file.st_ino;
+// Its P's M writes it as a plain word.
+uint64_t read(uint64_t& word) {
+  return std::atomic_ref<uint64_t>(word).load(std::memory_order_relaxed);
 }
 
 }  // namespace
 
-void stats_init() {
-  if (options.stats == 0 || raw_syscall(SYS_fstat, 2, sys_arg(&g_file)) != 0) return;
-  g_copy = static_cast<int>(raw_syscall(SYS_fcntl, 2, F_DUPFD_CLOEXEC, kLowestFd));
+Counters counters_now() {
+  Counters sum;
+  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i) {
+    P* p = sched.ps[i];
+    sum.switches += read(p->switches);
+    sum.steals += read(p->steals);
+    sum.preemptions += read(p->preemptions);
+    for (int kind = 0; kind < kWaitKinds; ++kind) sum.parks[kind] += read(p->parks[kind]);
+  }
+  return sum;
+}
+
+const char* wait_word(WaitKind kind) {
+  return kWords[static_cast<int>(kind)];
 }
 
 void stats_at_exit() {
   static constinit std::atomic<bool> printed{false};
   if (options.stats == 0 || printed.exchange(true, std::memory_order_relaxed)) return;
-  uint64_t switches = 0, steals = 0;
-  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i) {
-    switches += sched.ps[i]->switches;
-    steals += sched.ps[i]->steals;
-  }
+  Counters sum = counters_now();
   Text line;
-  line << "libmn: stats: mode=mn procs=" << sched.nprocs << " gs=" << threads_created() << " switches=" << switches
-       << " steals=" << steals << " ms=" << sched.n_ms << '\n';
-  raw_syscall(SYS_write, copy_is_ours() ? g_copy : 2, sys_arg(line.data()), static_cast<long>(line.size()));
+  line << "libmn: stats: mode=mn procs=" << sched.nprocs << " gs=" << threads_created() << " switches=" << sum.switches
+       << " steals=" << sum.steals << " ms=" << sched.n_ms
+       << " retakes=" << sched.retakes.load(std::memory_order_relaxed)
+       << " handoffs=" << sched.handoffs.load(std::memory_order_relaxed) << " preemptions=" << sum.preemptions
+       << " parks=";
+  bool any = false;
+  for (int kind = 0; kind < kWaitKinds; ++kind) {
+    if (sum.parks[kind] == 0) continue;
+    line << (any ? "," : "") << kWords[kind] << ':' << sum.parks[kind];
+    any = true;
+  }
+  line << (any ? "\n" : "none\n");
+  output(line);
 }
 
 }  // namespace mn

@@ -12,24 +12,27 @@ namespace mn {
 
 constinit FatalHook fatal_hook = nullptr;
 
-void fatal(const char* what, const char* where) {
-  static constinit std::atomic<bool> dying{false};
-  Text line;
-  line << "libmn: fatal: " << what << " (" << where << ")\n";
-  write_stderr(line.data(), line.size());
-  if (!dying.exchange(true, std::memory_order_relaxed) && fatal_hook != nullptr) fatal_hook();
-  // The program may catch SIGABRT; this must not return to it.
+void end_by_signal(int sig) {
   struct {
     void* handler = nullptr;
     unsigned long flags = 0;
     void* restorer = nullptr;
     unsigned long mask = 0;
   } dfl;
-  unsigned long unblock = 1ul << (SIGABRT - 1);
-  raw_syscall(SYS_rt_sigaction, SIGABRT, sys_arg(&dfl), 0, sizeof(unsigned long));
+  unsigned long unblock = 1ul << (sig - 1);
+  raw_syscall(SYS_rt_sigaction, sig, sys_arg(&dfl), 0, sizeof(unsigned long));
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&unblock), 0, sizeof(unsigned long));
-  raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), SIGABRT);
+  raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
   __builtin_trap();
+}
+
+void fatal(const char* what, const char* where) {
+  static constinit std::atomic<bool> dying{false};
+  Text line;
+  line << "libmn: fatal: " << what << " (" << where << ")\n";
+  write_stderr(line.data(), line.size());
+  if (!dying.exchange(true, std::memory_order_relaxed) && fatal_hook != nullptr) fatal_hook();
+  end_by_signal(SIGABRT);  // the program may catch it; this must not return to it
 }
 
 }  // namespace mn

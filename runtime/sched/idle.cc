@@ -276,6 +276,7 @@ void hand_off_p(P* p) {
               (sched.n_spinning.load(std::memory_order_relaxed) == 0 && any_work());
   sched.lock.lock();
   M* m = work ? take_idle_m_locked(p) : nullptr;
+  if (m != nullptr) sched.handoffs.fetch_add(1, std::memory_order_relaxed);
   if (m == nullptr) put_idle_p_locked(p);
   bool unwatched = p->timers.next() < sched.watched_until ||
                    (netpoll.wanted() && netpoll.poller.load(std::memory_order_relaxed) == nullptr);

@@ -13,6 +13,9 @@
 #include "runtime/sched/sched.h"
 
 namespace mn {
+
+constinit Hook helpers_started = nullptr;
+
 namespace {
 
 constexpr size_t kSystemStack = 128 * 1024;
@@ -21,6 +24,7 @@ constexpr int kSpareMs = 1;
 constinit Note g_creator_note;
 constinit G g_creator_g;
 constinit std::atomic<bool> g_creator_alive{false};
+constinit std::atomic<Hook> g_errand{nullptr};
 
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
@@ -138,6 +142,8 @@ void* creator_main(void*) {
     }
   }
   for (;;) {
+    // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
+    if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
     sched.lock.lock();
     bool more = sched.n_idle_ms < kSpareMs;
     bool needed = sched.n_idle_ms == 0 && sched.idle_ps != nullptr;
@@ -156,6 +162,11 @@ void* creator_main(void*) {
 }  // namespace
 
 void request_m() {
+  g_creator_note.signal();
+}
+
+void request_errand(Hook errand) {
+  g_errand.store(errand, std::memory_order_release);  // pairs with creator_main
   g_creator_note.signal();
 }
 
@@ -206,6 +217,7 @@ int sched_start_helpers(G* self) {
   sched.helpers_lost = false;
   // Acquire: pairs with the creator's release.
   while (!g_creator_alive.load(std::memory_order_acquire)) raw_syscall(SYS_sched_yield);
+  if (helpers_started != nullptr) helpers_started();
   return 0;
 }
 
@@ -268,6 +280,7 @@ void sched_reset_after_fork() {
   sched.watched_until = kForever;
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
   sched.helpers_lost = true;
+  g_errand.store(nullptr, std::memory_order_relaxed);
   for (int i = 0; i < sched.nprocs; ++i) {
     P* p = sched.ps[i];
     p->runq.reset_after_fork();

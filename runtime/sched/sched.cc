@@ -194,13 +194,21 @@ void ready(G* g, Place place) {
 void ready_all(Fifo<G, &G::next>& gs) {
   M* m = this_g()->m.load(std::memory_order_relaxed);
   bool several = gs.size() > 1;
+  // A P runs its ring first. What comes in bulk, every kGlobalPoll switches, queues up behind those that had no room
+  // there, or they would hardly ever run.
+  bool behind = sched.global_size.load(std::memory_order_relaxed) != 0;
   while (G* g = gs.pop_front()) {
     if (g->wired || m->p == nullptr) {
       ready(g, Place::kTail);
       continue;
     }
     g->state = GState::kRunnable;
-    queue_tail(m, g);
+    if (behind) {
+      SpinGuard guard(sched.lock);
+      global_put_locked(g);
+    } else {
+      queue_tail(m, g);
+    }
   }
   if (!several || m->p == nullptr) return;
   // Seq_cst: as in ready().

@@ -48,6 +48,8 @@ constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 a
 // As Go: prime, so that it does not fall in step with the program.
 constexpr uint32_t kGlobalPoll = 61;  // switches between looks at the global queue, timers and descriptors
 
+constexpr int kMostWaitKinds = 16;
+
 using Commit = void (*)(M* m, G* prev, void* arg);
 
 struct P {
@@ -65,6 +67,7 @@ struct P {
   std::atomic<uint64_t> gs_created{0}, gs_ended{0};
   uint64_t switches = 0, steals = 0, preemptions = 0;
   std::atomic<int64_t> preempted_at{0};  // when the last of them was; written by the P's M, read by sysmon
+  uint64_t parks[kMostWaitKinds] = {};   // by WaitKind (sync/waitq.h)
 };
 
 // kClaim: sysmon's, in between. kLostP: until the M notices. kPreempt: set by a signal handler on the M itself.
@@ -115,6 +118,13 @@ struct Sched {
   bool fence_on_enter = false;  // no membarrier(2)
   bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
+  // For observers, all relaxed.
+  std::atomic<uint64_t> retakes{0};      // Ps taken from Ms asleep in the kernel
+  std::atomic<uint64_t> handoffs{0};     // Ps of Ms that block, given to another M at once
+  std::atomic<uint64_t> wired_parks{0};  // waits of Gs that have a kernel thread of their own
+  // The time when sysmon last looked; of the moment at which it was woken while it slept. Read at every park, so alone
+  // on its line.
+  alignas(64) std::atomic<int64_t> coarse_now{0};
 };
 
 extern Sched sched;
@@ -212,6 +222,11 @@ void poll_neglected(int64_t now);
 int sched_start(G* self);
 int sched_start_helpers(G* self);
 void request_m();  // ask the creator thread for one more M
+// Runs once on the creator thread, soon. May be called in a signal handler. A later errand replaces one that has not
+// been begun.
+void request_errand(Hook errand);
+// Called when the helper threads have been started, at first and again in a forked child. Null: nobody cares.
+extern Hook helpers_started;
 void g0_loop(M* m);
 void m_init(M* m);
 // In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after.

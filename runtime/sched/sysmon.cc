@@ -204,6 +204,7 @@ void look_at(P* p, Outlook* out) {
   if (!claim(p, m)) return;
   remember_lost(m, ktid, cpu);
   p->m.store(nullptr, std::memory_order_relaxed);
+  sched.retakes.fetch_add(1, std::memory_order_relaxed);
   hand_off_p(p);
   out->retaken = true;
 }
@@ -243,6 +244,7 @@ void sysmon_loop() {
     if ((process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) != 0)
       route_process_signals();
     Outlook out{now_ns()};
+    sched.coarse_now.store(out.now, std::memory_order_relaxed);
     if (all_idle()) {
       if (idle_since == 0) idle_since = out.now;
       if (out.now - idle_since > kIdleBeforeSleep && !gpool_has_surplus() && !any_work()) {
@@ -295,7 +297,9 @@ void* sysmon_main(void*) {
 
 void sysmon_wake() {
   // Relaxed: only one waker is needed, a second signal does no harm.
-  if (sched.sysmon_asleep.exchange(false, std::memory_order_relaxed)) sched.sysmon_note.signal();
+  if (!sched.sysmon_asleep.exchange(false, std::memory_order_relaxed)) return;
+  sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
+  sched.sysmon_note.signal();
 }
 
 void sysmon_mask(uint64_t mask) {
@@ -313,6 +317,7 @@ int sysmon_start() {
   bool have = (options.disable & kDisableMembarrier) == 0 &&
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;
+  sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
   pthread_attr_t attr;
   pthread_t thread;
   real.pthread_attr_init(&attr);

@@ -13,7 +13,7 @@ int barrier_wait(pthread_barrier_t* barrier) {
   bool last = false;
   enter();
   unsigned round = 0;
-  int result = wait_if(b, {}, [&] {
+  int result = wait_if(b, {.kind = WaitKind::kBarrier}, [&] {
     round = b->current_round;
     if (++b->in != b->count) return true;
     last = true;
@@ -26,7 +26,7 @@ int barrier_wait(pthread_barrier_t* barrier) {
   while (result == EINTR) {  // a signal: run its handler and rejoin the round, if that is not over
     leave();
     enter();
-    result = wait_if(b, {}, [&] { return b->current_round == round; });
+    result = wait_if(b, {.kind = WaitKind::kBarrier}, [&] { return b->current_round == round; });
   }
   while (G* g = woken.pop_front()) ready(g, Place::kTail);
   leave();

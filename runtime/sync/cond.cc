@@ -48,7 +48,7 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
     }
     return true;
   };
-  int result = wait_on(c, {deadline, waiters(c)}, s.hooks);
+  int result = wait_on(c, {deadline, waiters(c), WaitKind::kCond}, s.hooks);
   leave();
   if (s.error != 0) return s.error;
   if (int error = mutex_reacquire(m, s.depth)) return error;

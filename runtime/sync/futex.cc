@@ -242,7 +242,7 @@ long wait_in_crowd(Member* members, const FutexItem* items, unsigned n, const Fu
     int error = 0;
     unsigned joined = join(&crowd, members, items, n, &refusal);
     if (joined == n) {
-      error = wait_if(crowd.key(), {how.deadline},
+      error = wait_if(crowd.key(), {how.deadline, nullptr, WaitKind::kFutex},
                       [&] { return crowd.woken.load(std::memory_order_relaxed) == Crowd::kNone; });
     }
     leave_all(members, joined);
@@ -268,7 +268,7 @@ long ufutex_wait(const uint32_t* word, uint32_t value, uint32_t bits, const Fute
     enter();
     Interruption interruption(this_g());
     long refusal = 0;
-    int error = wait_if(key_of(word), {how.deadline, nullptr, bits}, [&] {
+    int error = wait_if(key_of(word), {how.deadline, nullptr, WaitKind::kFutex, bits}, [&] {
       refusal = look(word, value);
       return refusal == 0;
     });

@@ -49,7 +49,7 @@ MN_NOINLINE int take_slow(pthread_mutex_t* m, const Deadline& deadline) {
       cpu_relax();
     }
   }
-  WaitOptions options{deadline, nullptr};
+  WaitOptions options{deadline, nullptr, WaitKind::kMutex};
   for (;;) {
     // Acquire: pairs with release(). 2, because we cannot know whether others wait too.
     if (word(m).exchange(2, std::memory_order_acquire) == 0) return 0;

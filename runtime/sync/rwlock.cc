@@ -109,7 +109,7 @@ MN_PREEMPTIBLE int rwlock_rdlock(pthread_rwlock_t* l, const Deadline& deadline) 
     if (error != EBUSY) return error;
     if (write_locked_by_me(l)) return EDEADLK;
     enter();
-    error = wait_if(reader_key(l), {deadline, nullptr}, [&] {
+    error = wait_if(reader_key(l), {deadline, nullptr, WaitKind::kRead}, [&] {
       uint32_t s = state(l).load(std::memory_order_relaxed);
       for (;;) {
         if (reader_may_enter(l, s)) return false;
@@ -141,7 +141,7 @@ MN_PREEMPTIBLE int rwlock_wrlock(pthread_rwlock_t* l, const Deadline& deadline) 
     if (rwlock_trywrlock(l) == 0) return 0;
     if (write_locked_by_me(l)) return EDEADLK;
     enter();
-    int error = wait_if(writer_key(l), {deadline, &queued_writers(l)}, [&] {
+    int error = wait_if(writer_key(l), {deadline, &queued_writers(l), WaitKind::kWrite}, [&] {
       uint32_t s = state(l).load(std::memory_order_relaxed);
       for (;;) {
         if ((s & (kWriter | kReaders)) == 0) return false;

@@ -39,7 +39,7 @@ MN_PREEMPTIBLE int sem_take(sem_t* s, const Deadline& deadline) {
   if (sem_try(s) == 0) return 0;
   for (;;) {
     enter();
-    int result = wait_if(s, {deadline, waiter_count(s)}, [&] {
+    int result = wait_if(s, {deadline, waiter_count(s), WaitKind::kSem}, [&] {
       uint64_t w = word(s).load(std::memory_order_relaxed);
       for (;;) {
         bool available = value_of(w) != 0;

@@ -7,6 +7,7 @@ namespace mn {
 namespace {
 
 constexpr int kBucketBits = 16;
+constexpr int kObserverTries = 1000;
 constinit Bucket g_buckets[1 << kBucketBits];
 
 // Relaxed: the bucket's lock orders it; primitives look at their counter without the lock as a hint.
@@ -60,6 +61,9 @@ void commit_wait(M*, G* g, void* arg) {
 }
 
 void sleep_wired(G* g, Waiter* w, const WaitOptions& options, const Commitment& c) {
+  if (!options.deadline.never()) w->timer.when = options.deadline.monotonic();  // for observers
+  w->since = now_ns();  // the coarse time may stand still while no P runs
+  sched.wired_parks.fetch_add(1, std::memory_order_relaxed);
   g->note.clear();
   commit_wait(nullptr, g, const_cast<Commitment*>(&c));
   for (;;) {
@@ -173,6 +177,8 @@ MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& h
   w.g = g;
   w.counter = options.counter;
   w.bits = options.bits;
+  w.kind = options.kind;
+  w.since = sched.coarse_now.load(std::memory_order_relaxed);
   Bucket* b = bucket_of(key);
   TimerHeap* heap = nullptr;
   // Sleeps again when a settable clock was set back while the timer ran.
@@ -197,10 +203,12 @@ MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& h
     g->waiter = &w;
     append_waiter(b, &w);
     Commitment commitment{b, &hooks};
-    if (MN_UNLIKELY(g->wired))
+    if (MN_UNLIKELY(g->wired)) {
       sleep_wired(g, &w, options, commitment);
-    else
+    } else {
+      ++g->m.load(std::memory_order_relaxed)->p->parks[static_cast<int>(w.kind)];
       park(commit_wait, &commitment);
+    }
     b = nullptr;
   }
   if (b != nullptr) {
@@ -292,6 +300,25 @@ G* find_waiting(bool (*fits)(const G* g, const void* arg), const void* arg) {
         if (fits(w->g, arg)) return w->g;
   }
   return nullptr;
+}
+
+bool look_at_wait(const G* g, WaitRecord* record, void (*look)(const G* g, void* arg), void* arg) {
+  const void* key = g->wait_key.load(std::memory_order_relaxed);
+  if (key == nullptr) return false;
+  Bucket* b = bucket_of(key);
+  // Not lock(): an observer looks at a process of which a broken thread may hold it for ever.
+  for (int tries = 0; !b->lock.try_lock(); ++tries) {
+    if (tries == kObserverTries) return false;
+    raw_syscall(SYS_sched_yield);
+  }
+  const Waiter* w = g->waiter;
+  bool waits = g->wait_key.load(std::memory_order_relaxed) == key && w != nullptr && w->state == WaitState::kQueued;
+  if (waits) {
+    *record = {key, w->kind, w->since, w->timer.when};
+    if (look != nullptr) look(g, arg);
+  }
+  b->lock.unlock();
+  return waits;
 }
 
 void waitq_reset_after_fork() {

@@ -31,12 +31,32 @@ namespace mn {
 
 enum class WaitState : uint8_t { kFresh, kQueued, kOneOf, kWoken, kTimedOut, kInterrupted };
 
+// Of what kind the thing is that a thread waits for, for observers; `key` says which one.
+enum class WaitKind : uint8_t {
+  kOther,
+  kMutex,
+  kCond,
+  kRead,   // a reader-writer lock, to read
+  kWrite,  // or to write; the key is that of the lock plus 4
+  kSem,
+  kBarrier,
+  kOnce,
+  kJoin,   // the key is &G::life of the other
+  kSleep,  // the key says nothing
+  kFutex,
+  kDescriptor,
+};
+constexpr int kWaitKinds = static_cast<int>(WaitKind::kDescriptor) + 1;
+static_assert(kWaitKinds <= kMostWaitKinds);
+
 struct Waiter {
   const void* key = nullptr;
   G* g = nullptr;
   uint32_t* counter = nullptr;  // decremented when it leaves the queue unwoken; guarded by the bucket's lock
   uint32_t bits = ~0u;          // what it waits for, to the primitive's taste
   WaitState state = WaitState::kFresh;
+  WaitKind kind = WaitKind::kOther;
+  int64_t since = 0;       // Sched::coarse_now
   Waiter* next = nullptr;  // in its queue
   Waiter* prev = nullptr;
   Waiter* tail = nullptr;        // of its queue, while it is the head
@@ -67,6 +87,7 @@ void move_waiter(Bucket* from, Waiter* w, Bucket* to, const void* key);
 struct WaitOptions {
   Deadline deadline{};
   uint32_t* counter = nullptr;
+  WaitKind kind = WaitKind::kOther;
   uint32_t bits = ~0u;
 };
 
@@ -82,12 +103,12 @@ struct WaitHooks {
 
 // Inside. Returns 0 (woken), EAGAIN (before() said no), ETIMEDOUT, or EINTR: a signal handler wants to run, which
 // leave() does, or the thread was cancelled. Who cannot end with EINTR waits again.
-int wait_on(const void* key, const WaitOptions& options, WaitHooks& hooks);
+int wait_on(const void* key, const WaitOptions& how, WaitHooks& hooks);
 
 template <class Check>
-int wait_if(const void* key, const WaitOptions& options, Check check) {
+int wait_if(const void* key, const WaitOptions& how, Check check) {
   WaitHooks hooks{[](void* c) { return (*static_cast<Check*>(c))(); }, &check};
-  return wait_on(key, options, hooks);
+  return wait_on(key, how, hooks);
 }
 
 // Inside. Wakes up to `count` waiters in order of arrival; returns how many.
@@ -104,6 +125,16 @@ bool interrupt_wait(G* g);
 
 // Inside. A G that waits now and fits; null: none. It may have stopped waiting on return.
 G* find_waiting(bool (*fits)(const G* g, const void* arg), const void* arg);
+
+// What g waits for now; false: nothing, or its bucket's lock could not be had for long. With the lock held, look(g,
+// arg) is called: g cannot be woken meanwhile, so that its saved context and its stack stay as they are (but a wired
+// G's, which sleeps in the kernel).
+struct WaitRecord {
+  const void* key = nullptr;
+  WaitKind kind = WaitKind::kOther;
+  int64_t since = 0, until = 0;  // CLOCK_MONOTONIC, ns; until 0: no deadline, or not known
+};
+bool look_at_wait(const G* g, WaitRecord* record, void (*look)(const G* g, void* arg), void* arg);
 
 void waitq_reset_after_fork();
 

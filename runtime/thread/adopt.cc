@@ -20,13 +20,15 @@ namespace {
 struct Adopted {
   G g;
   M m;
-  Adopted* next = nullptr;
+  Adopted* next = nullptr;                           // in g_free
+  Adopted *all_next = nullptr, *all_prev = nullptr;  // in g_all
 };
 
 constinit Adopted g_main;
 constinit pthread_key_t g_key = 0;
 constinit SpinLock g_lock;
 constinit Stack<Adopted, &Adopted::next> g_free;
+constinit Adopted* g_all = nullptr;  // but for g_main
 
 uint64_t kernel_mask() {
   uint64_t mask = 0;
@@ -72,6 +74,15 @@ G* adopt() {
   }
   Adopted* a = new_adopted();
   wire(a);
+  {
+    // The thread has a G now: no handler of ours may run while it holds the lock.
+    enter();
+    SpinGuard guard(g_lock);
+    a->all_next = g_all;
+    if (g_all != nullptr) g_all->all_prev = a;
+    g_all = a;
+  }
+  leave();
   // Its destructor runs as the thread ends, in libc.
   real.pthread_setspecific(g_key, a);
   return &a->g;
@@ -81,6 +92,8 @@ void forget(void* p) {
   auto* a = static_cast<Adopted*>(p);
   tls_g = nullptr;
   SpinGuard guard(g_lock);
+  (a->all_prev != nullptr ? a->all_prev->all_next : g_all) = a->all_next;
+  if (a->all_next != nullptr) a->all_next->all_prev = a->all_prev;
   g_free.push(a);
 }
 
@@ -90,6 +103,24 @@ void adopt_init() {
   tls_g_offset = reinterpret_cast<char*>(&tls_g) - static_cast<char*>(thread_pointer());
   adopt_thread = adopt;
   real.pthread_key_create(&g_key, forget);
+}
+
+size_t adopted_threads(G** out, size_t most) {
+  size_t n = 0;
+  SpinGuard guard(g_lock);
+  for (Adopted* a = g_all; a != nullptr; a = a->all_next, ++n)
+    if (n < most) out[n] = &a->g;
+  return n;
+}
+
+void adopted_forget_after_fork() {
+  g_lock.reset_after_fork();
+  G* self = this_g();
+  g_all = nullptr;
+  if (!self->wired || self->slot != nullptr || self == &g_main.g) return;
+  auto* a = reinterpret_cast<Adopted*>(reinterpret_cast<char*>(self) - offsetof(Adopted, g));
+  a->all_next = a->all_prev = nullptr;
+  g_all = a;
 }
 
 G* self_g() {

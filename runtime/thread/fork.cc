@@ -42,6 +42,7 @@ void fork_child() {
   sched_reset_after_fork();
   fork_reset_descriptors();
   threads_forget_after_fork();
+  adopted_forget_after_fork();
   signals_reset_after_fork();
   leave();
 }

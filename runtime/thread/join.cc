@@ -24,7 +24,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   do {
     enter();
     // G::joiner and G::life are written under the bucket's lock, which the check holds.
-    int error = wait_if(&g->life, {deadline, nullptr}, [&] {
+    int error = wait_if(&g->life, {deadline, nullptr, WaitKind::kJoin}, [&] {
       if (!claimed) taken = g->joiner.load(std::memory_order_relaxed) != nullptr;
       if (taken) return false;
       claimed = true;

@@ -83,7 +83,7 @@ int thread_sleep(const Deadline& deadline) {
   for (;;) {
     G* g = self_g();
     enter();
-    int error = wait_if(&g->note, {deadline, nullptr}, [] { return true; });
+    int error = wait_if(&g->note, {deadline, nullptr, WaitKind::kSleep}, [] { return true; });
     leave();
     if (error == EINTR) return EINTR;
     if (deadline.passed()) return ETIMEDOUT;

@@ -34,6 +34,7 @@
 #include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
+#include "runtime/thread/standin.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -51,9 +52,6 @@ constinit Action g_actions[kSignals];
 bool caught(int sig) {
   return g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
 }
-
-// Tells a poke (see signal_thread) from a signal.
-constexpr int kPokeCode = -0x6d6e;
 
 bool is_poke(const siginfo_t* info) {
   return info->si_code == kPokeCode;
@@ -81,7 +79,7 @@ void default_action(int sig, const siginfo_t* info) {
   struct sigaction present;
   if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler == SIG_IGN) return;
   if (may_be_probe(sig)) return die_of(sig, info);
-  if (present.sa_handler != SIG_DFL) return;
+  if (present.sa_handler != SIG_DFL && !stands_in(sig)) return;
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
@@ -290,13 +288,14 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     // Release: pairs with call_handler.
     a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);
     if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
-  } else if (real.sigaction(sig, action, &present) != 0) {
-    return errno;
-  } else if (action != nullptr) {
-    a.handler.store(nullptr, std::memory_order_relaxed);
+  } else {
+    const struct sigaction* instead = action != nullptr && action->sa_handler == SIG_DFL ? stand_in_for(sig) : nullptr;
+    if (real.sigaction(sig, instead != nullptr ? instead : action, &present) != 0) return errno;
+    if (action != nullptr) a.handler.store(nullptr, std::memory_order_relaxed);
   }
   if (old == nullptr) return 0;
   *old = present;
+  hide_stand_in(old);
   if (present.sa_sigaction == on_signal) {
     old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
     old->sa_flags = was_flags;

@@ -14,6 +14,9 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
 // `value` null: as pthread_kill; otherwise as pthread_sigqueue.
 int signal_thread(pthread_t t, int sig, const sigval* value);
 
+// siginfo_t::si_code that tells a poke (signal_poke) from a signal. Observers mark their questions with it, too.
+constexpr int kPokeCode = -0x6d6e;
+
 // --- for waits (sigwait.cc)
 struct G;
 struct M;

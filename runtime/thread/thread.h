@@ -63,5 +63,9 @@ int key_delete(pthread_key_t key);
 void run_key_destructors();
 
 void adopt_init();
+// Adopted threads but the first of the process: their Gs, which stay memory for ever, up to `most` of them; how many
+// there are.
+size_t adopted_threads(G** out, size_t most);
+void adopted_forget_after_fork();
 
 }  // namespace mn

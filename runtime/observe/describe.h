@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads and what they wait for, in words.
+#pragma once
+
+#include "runtime/base/text.h"
+#include "runtime/sync/waitq.h"
+
+namespace mn {
+
+// "main thread", "thread 3", "kernel thread 4711" for those that libmn did not make; and the name, if it has one.
+void describe_thread(const G* g, Text* out);
+
+// "mutex 0x1234 held by thread 3". The memory that it is about may be gone.
+void describe_wait(const WaitRecord& wait, Text* out);
+
+// "1.5 s", "20 ms".
+void describe_time(int64_t ns, Text* out);
+
+// "read", "poll", ... for those that threads usually sleep in, else "number 123".
+void describe_system_call(long number, Text* out);
+
+}  // namespace mn

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/observe/walker.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <atomic>
+
+#include "runtime/base/text.h"
+#include "runtime/observe/output.h"
+#include "runtime/os/clock.h"
+#include "runtime/os/lock.h"
+#include "runtime/os/real.h"
+
+namespace mn {
+namespace {
+
+constexpr char kCompanion[] = "libmn-dump.so";
+constexpr int64_t kPatience = 2 * kNsPerSec;
+
+constinit std::atomic<WalkStack> g_walk{nullptr};
+constinit WalkForget g_forget = nullptr;
+constinit char g_error[256];
+// Written by whoever opens, before the pointer is.
+constinit std::atomic<const char*> g_missing{"it has not been opened"};
+constinit Note g_opened;
+
+// Beside libmn.so itself.
+bool companion_path(Text* path) {
+  Dl_info self;
+  if (::dladdr(reinterpret_cast<void*>(&walker_open), &self) == 0 || self.dli_fname == nullptr) return false;
+  const char* last = self.dli_fname;
+  for (const char* p = last; *p != '\0'; ++p)
+    if (*p == '/') last = p + 1;
+  for (const char* p = self.dli_fname; p != last; ++p) *path << *p;
+  *path << kCompanion;
+  return true;
+}
+
+void fail(const char* why) {
+  size_t n = 0;
+  for (; why[n] != '\0' && n < sizeof g_error - 1; ++n) g_error[n] = why[n];
+  g_error[n] = '\0';
+  g_missing.store(g_error, std::memory_order_release);  // pairs with walker_missing
+}
+
+void* opener_main(void*) {
+  output_only();
+  walker_open();
+  g_opened.signal();
+  return nullptr;
+}
+
+}  // namespace
+
+void walker_open() {
+  Text path;
+  if (!companion_path(&path)) return fail("libmn.so is not where it was loaded from");
+  void* library = ::dlopen(path.c_str(), RTLD_LOCAL | RTLD_NOW);
+  if (library == nullptr) return fail(::dlerror());
+  auto walk = reinterpret_cast<WalkStack>(::dlsym(library, kWalkStackName));
+  auto forget = reinterpret_cast<WalkForget>(::dlsym(library, kWalkForgetName));
+  if (walk == nullptr || forget == nullptr) return fail("libmn-dump.so is of another version");
+  g_forget = forget;
+  g_walk.store(walk, std::memory_order_relaxed);
+  g_missing.store(nullptr, std::memory_order_release);  // pairs with walker_missing
+}
+
+void walker_open_in_time() {
+  static constinit bool tried = false;
+  if (walker_missing() == nullptr || tried) return;
+  tried = true;
+  pthread_attr_t attr;
+  pthread_t thread;
+  real.pthread_attr_init(&attr);
+  real.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  int error = real.pthread_create(&thread, &attr, opener_main, nullptr);
+  real.pthread_attr_destroy(&attr);
+  if (error != 0) return fail("there is no thread to open libmn-dump.so");
+  if (!g_opened.sleep(now_ns() + kPatience)) fail("opening libmn-dump.so takes too long: the loader may be stuck");
+}
+
+const char* walker_missing() {
+  return g_missing.load(std::memory_order_acquire);  // Acquire: pairs with walker_open and fail.
+}
+
+WalkEnd walker_walk(const WalkRequest& request, WalkFrame* out, int most) {
+  return g_walk.load(std::memory_order_relaxed)(&request, out, most);
+}
+
+void walker_forget() {
+  if (walker_missing() == nullptr) g_forget();
+}
+
+}  // namespace mn

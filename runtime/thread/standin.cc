@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/thread/standin.h"
+
+#include "runtime/os/real.h"
+
+namespace mn {
+namespace {
+
+constinit int g_sig = 0;
+constinit struct sigaction g_action {};
+
+bool is_ours(const struct sigaction& action) {
+  return g_sig != 0 && action.sa_sigaction == g_action.sa_sigaction;
+}
+
+}  // namespace
+
+void stand_in(int sig, SignalHandler handler) {
+  g_action.sa_sigaction = handler;
+  // Not blocked while it runs: it may be asked where it is.
+  g_action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER;
+  g_sig = sig;
+  struct sigaction present;
+  if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler != SIG_DFL) return;
+  real.sigaction(sig, &g_action, nullptr);
+}
+
+const struct sigaction* stand_in_for(int sig) {
+  return sig == g_sig && sig != 0 ? &g_action : nullptr;
+}
+
+bool stands_in(int sig) {
+  struct sigaction present;
+  return stand_in_for(sig) != nullptr && real.sigaction(sig, nullptr, &present) == 0 && is_ours(present);
+}
+
+void hide_stand_in(struct sigaction* action) {
+  if (!is_ours(*action)) return;
+  *action = {};
+  action->sa_handler = SIG_DFL;
+}
+
+}  // namespace mn
