@@ -41,6 +41,7 @@ extern const struct Family kC11Family;
 extern const struct Family kProcessFamily;
 extern const struct Family kSignalFamily;
 extern const struct Family kSyscallFamily;
+extern const struct Family kIoFamily;
 
 #define CHECK(condition)                                                           \
   do {                                                                             \

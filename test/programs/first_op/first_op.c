@@ -13,8 +13,8 @@
 #include "cases.h"
 
 static const struct Family* const kFamilies[] = {
-    &kThreadFamily, &kDataFamily,    &kLockFamily,   &kSemFamily,
-    &kC11Family,    &kProcessFamily, &kSignalFamily, &kSyscallFamily,
+    &kThreadFamily,  &kDataFamily,   &kLockFamily,    &kSemFamily, &kC11Family,
+    &kProcessFamily, &kSignalFamily, &kSyscallFamily, &kIoFamily,
 };
 enum { kFamilyCount = sizeof kFamilies / sizeof kFamilies[0] };
 
