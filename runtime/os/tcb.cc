@@ -11,6 +11,7 @@
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/syscall.h"
+#include "runtime/os/tls_images.h"
 
 namespace mn {
 
@@ -112,6 +113,15 @@ void init_lists(void* tcb) {
   if (g_have_rseq) at<int32_t>(tcb, g_rseq_offset + static_cast<ptrdiff_t>(kRseqCpuId)) = kRseqFailed;
 }
 
+void restore_by_libc(void* tcb) {
+  char saved[512];
+  char* libc_tls = &at<char>(tcb, tcb_layout.libc_tls);
+  size_t size = tcb_layout.libc_tls_size;
+  if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(saved, libc_tls, size);
+  real._dl_allocate_tls_init(tcb, true);
+  if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(libc_tls, saved, size);
+}
+
 }  // namespace
 
 const char* tcb_describe() {
@@ -159,6 +169,7 @@ const char* tcb_discover() {
   g_have_rseq = rseq_offset != nullptr && rseq_size != nullptr;
   if (g_have_rseq) g_rseq_offset = *rseq_offset;
   g_errno_offset = reinterpret_cast<char*>(&errno) - static_cast<char*>(tp);
+  tls_images_learn(static_cast<char*>(tp) + l.libc_tls);
   return nullptr;
 }
 
@@ -188,12 +199,7 @@ bool tcb_create(void* tcb, int tid) {
 }
 
 void tcb_recycle(void* tcb) {
-  char saved[512];
-  char* libc_tls = &at<char>(tcb, tcb_layout.libc_tls);
-  size_t size = tcb_layout.libc_tls_size;
-  if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(saved, libc_tls, size);
-  real._dl_allocate_tls_init(tcb, true);
-  if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(libc_tls, saved, size);
+  if (MN_UNLIKELY(!tls_images_restore(tcb))) restore_by_libc(tcb);
   at<int>(tcb, g_errno_offset) = 0;
   at<int>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelhandling)) = 0;
   at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelstate)) = 0;

@@ -20,6 +20,9 @@ endif
 # Linked by name, for libunwind brings its own _Unwind_* functions along.
 UNIT_LIBS_libunwind_test := -lunwind
 
+# Loads it.
+$(foreach d,unit asan/unit,$(B)/$(d)/tls_images_test): | $(B)/test/tls_plugin.so
+
 UNIT_DIR_unit := $(B)/unit
 UNIT_DIR_asan := $(B)/asan/unit
 UNIT_DIR_tsan := $(B)/tsan/unit
