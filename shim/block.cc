@@ -127,12 +127,16 @@ MN_SHIM int semop(int id, sembuf* operations, size_t count) {
   return on() ? semtimedop(id, operations, count, nullptr) : real.semop(id, operations, count);
 }
 
+// libc declares their time as never null; the kernel takes none for no limit.
+MN_NOINLINE static bool bad(const timespec* abstime) {
+  return abstime != nullptr && !valid_timespec(*abstime);
+}
+
 static bool timed_out(int error) {
   return error == ETIMEDOUT;
 }
 MN_SHIM ssize_t mq_timedreceive(mqd_t queue, char* msg, size_t size, unsigned* priority, const timespec* abstime) {
-  if (!on() || (abstime != nullptr && !valid_timespec(*abstime)))
-    return real.mq_timedreceive(queue, msg, size, priority, abstime);
+  if (!on() || bad(abstime)) return real.mq_timedreceive(queue, msg, size, priority, abstime);
   return try_or_block([&] { return real.mq_timedreceive(queue, msg, size, priority, &kNoTime); }, timed_out,
                       [&] { return real.mq_timedreceive(queue, msg, size, priority, abstime); });
 }
@@ -141,8 +145,7 @@ MN_SHIM ssize_t mq_receive(mqd_t queue, char* msg, size_t size, unsigned* priori
                       [&] { return real.mq_receive(queue, msg, size, priority); });
 }
 MN_SHIM int mq_timedsend(mqd_t queue, const char* msg, size_t size, unsigned priority, const timespec* abstime) {
-  if (!on() || (abstime != nullptr && !valid_timespec(*abstime)))
-    return real.mq_timedsend(queue, msg, size, priority, abstime);
+  if (!on() || bad(abstime)) return real.mq_timedsend(queue, msg, size, priority, abstime);
   return static_cast<int>(try_or_block([&] { return real.mq_timedsend(queue, msg, size, priority, &kNoTime); },
                                        timed_out,
                                        [&] { return real.mq_timedsend(queue, msg, size, priority, abstime); }));

@@ -45,7 +45,7 @@ struct Poll {
     long n = 0;
     for (int i = 0; i < count; ++i) {
       fds[i].revents = static_cast<short>(waits[i].got & static_cast<uint32_t>(fds[i].events | POLLERR | POLLHUP));
-      n += fds[i].revents != 0;
+      n += fds[i].revents != 0 ? 1 : 0;
     }
     return n;
   }
@@ -162,7 +162,7 @@ long io_poll(pollfd* fds, nfds_t count, const Deadline& deadline) {
   // Negative numbers are left out: what is waited for is a dense copy.
   auto all = static_cast<int>(count);
   int used = 0;
-  for (int i = 0; i < all; ++i) used += fds[i].fd >= 0;
+  for (int i = 0; i < all; ++i) used += fds[i].fd >= 0 ? 1 : 0;
   if (used == all && all != 0) return wait_for(fds, all, deadline);
   pollfd dense[kWaitsOnStack];
   if (used > kWaitsOnStack) return kUnpollable;

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "runtime/base/check.h"
 #include "runtime/io/fd.h"
 
 namespace mn {
@@ -52,7 +53,7 @@ inline long moved_or(const Transfer* t, long error) {
 
 inline long run_transfer(Transfer* t) {
   long result = t->attempt(t, t->state->fd);
-  return __builtin_expect(result == -EAGAIN, 0) ? transfer_wait(t) : result;
+  return MN_UNLIKELY(result == -EAGAIN) ? transfer_wait(t) : result;
 }
 
 inline long run_receive(Transfer* t) {

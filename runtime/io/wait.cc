@@ -178,7 +178,8 @@ int wait_for_any(FdWait* waits, const uint32_t* want, int n, std::atomic<bool>* 
   run(&ended);
   if (error == 0) {
     netpoll.waiting.fetch_add(1, std::memory_order_relaxed);
-    error = wait_if(waits, {deadline, nullptr, WaitKind::kDescriptor}, [&] { return !fired->load(std::memory_order_relaxed); });
+    error = wait_if(waits, {deadline, nullptr, WaitKind::kDescriptor},
+                    [&] { return !fired->load(std::memory_order_relaxed); });
     netpoll.waiting.fetch_sub(1, std::memory_order_relaxed);
   }
   if (error == EAGAIN) error = 0;

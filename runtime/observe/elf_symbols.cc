@@ -64,7 +64,7 @@ const char* map_file(const char* path, size_t* size) {
   }
   raw_syscall(SYS_close, fd);
   if (p < 0 && p >= -4095) return nullptr;
-  auto* file = reinterpret_cast<const char*>(p);
+  const auto* file = reinterpret_cast<const char*>(p);
   if (*size > sizeof(Elf64_Ehdr) && memcmp(file, ELFMAG, SELFMAG) == 0 && file[EI_CLASS] == ELFCLASS64) return file;
   unmap_memory(const_cast<char*>(file), *size);
   return nullptr;

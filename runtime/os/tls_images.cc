@@ -22,7 +22,7 @@ struct Image {
 };
 
 constexpr size_t kMostImages = 64;
-constinit Image g_images[kMostImages];
+constinit Image g_images[kMostImages]{};
 constinit size_t g_n_images = 0;
 // Of the place behind the last module of the start; null: nothing was learnt.
 constinit const std::atomic<size_t>* g_next_gen = nullptr;

@@ -321,6 +321,29 @@ bool net_due(const P* p) {
          p->tick.load(std::memory_order_relaxed) - p->net_tick >= kGlobalPoll;
 }
 
+// In Go's order: timers, its own queue, the global one, descriptors, others' queues.
+static inline G* look_for_work(M* m, P* p, int look) {
+  int64_t due = next_timer();
+  if (due != kForever) {
+    int64_t now = now_ns();
+    if (due <= now) run_timers(now);
+  }
+  G* g = p->runq.pop_next();
+  if (g == nullptr) g = p->runq.pop();
+  if (g == nullptr && sched.global_size.load(std::memory_order_relaxed) != 0) g = global_get(m);
+  if (look == 0 && netpoll.wanted() && (g == nullptr || net_due(p))) {
+    p->net_tick = p->tick.load(std::memory_order_relaxed);
+    if (poll_events() && g == nullptr) g = p->runq.pop();
+  }
+  if (g != nullptr || sched.nprocs == 1) return g;
+  int busy = sched.nprocs - sched.n_idle_ps.load(std::memory_order_relaxed);
+  if (!m->spinning && 2 * sched.n_spinning.load(std::memory_order_relaxed) < busy) {
+    m->spinning = true;
+    sched.n_spinning.fetch_add(1, std::memory_order_relaxed);
+  }
+  return m->spinning ? steal(m, look % kRunnextEvery == kRunnextEvery - 1) : nullptr;
+}
+
 G* find_runnable(M* m) {
   for (;;) {
     if (process_signals.load(std::memory_order_relaxed) != 0) route_process_signals();
@@ -336,27 +359,7 @@ G* find_runnable(M* m) {
     P* p = m->p;
     p->tick.fetch_add(1, std::memory_order_relaxed);
     for (int look = 0; look < kIdleSpins; ++look) {
-      int64_t due = next_timer();
-      if (due != kForever) {
-        int64_t now = now_ns();
-        if (due <= now) run_timers(now);
-      }
-      G* g = p->runq.pop_next();
-      if (g == nullptr) g = p->runq.pop();
-      if (g == nullptr && sched.global_size.load(std::memory_order_relaxed) != 0) g = global_get(m);
-      if (look == 0 && netpoll.wanted() && (g == nullptr || net_due(p))) {
-        p->net_tick = p->tick.load(std::memory_order_relaxed);
-        if (poll_events() && g == nullptr) g = p->runq.pop();
-      }
-      if (g == nullptr && sched.nprocs > 1) {
-        int busy = sched.nprocs - sched.n_idle_ps.load(std::memory_order_relaxed);
-        if (!m->spinning && 2 * sched.n_spinning.load(std::memory_order_relaxed) < busy) {
-          m->spinning = true;
-          sched.n_spinning.fetch_add(1, std::memory_order_relaxed);
-        }
-        if (m->spinning) g = steal(m, look % kRunnextEvery == kRunnextEvery - 1);
-      }
-      if (g != nullptr) {
+      if (G* g = look_for_work(m, p, look)) {
         found_work(m);
         return g;
       }

@@ -13,8 +13,9 @@
 // How often. A look costs a wake-up and a system call per P, some 5 us; a P whose M sleeps costs the time until the
 // second look. So: where work waits for a P whose M did not compute all the time, the state is read at the first look
 // already, and the second comes kConfirm later. The period begins at 20 us after each retake, for who blocks once
-// blocks again, and doubles to 5 ms while work waits and to 10 ms while none does. Turns end when they end: sysmon wakes
-// for the first of them. When all Ps are idle it sleeps until one is taken, so that an idle program has no wake-ups.
+// blocks again, and doubles to 5 ms while work waits and to 10 ms while none does. Turns end when they end: sysmon
+// wakes for the first of them. When all Ps are idle it sleeps until one is taken, so that an idle program has no
+// wake-ups.
 //
 // An M whose P was taken is remembered: should it come back and compute without ever calling libmn, it is preempted,
 // too, for it is one more than MN_PROCS.
@@ -39,8 +40,8 @@ namespace {
 constexpr int64_t kUs = 1000, kMs = 1000 * kUs;
 constexpr int64_t kShortest = 20 * kUs, kLongest = 10 * kMs, kLongestWaiting = 5 * kMs;
 constexpr int64_t kConfirm = 50 * kUs;
-constexpr int64_t kLeastTurn = kMs;              // the first look after a turn began may come this much late
-constexpr int64_t kRetakeIdleAfter = 10 * kMs;   // an M asleep with nothing queued keeps its P this long
+constexpr int64_t kLeastTurn = kMs;             // the first look after a turn began may come this much late
+constexpr int64_t kRetakeIdleAfter = 10 * kMs;  // an M asleep with nothing queued keeps its P this long
 constexpr int64_t kIdleBeforeSleep = 10 * kMs;
 constexpr int64_t kAskAgain = 50 * kMs;
 constexpr int kLostPerLook = 16;
@@ -72,7 +73,7 @@ struct Lost {
   int ktid;
   int64_t cpu;  // at that time
 };
-constinit Lost g_lost[kMaxMs];
+constinit Lost g_lost[kMaxMs]{};
 constinit int g_n_lost = 0, g_next_lost = 0;
 
 int64_t cpu_time_ns(int ktid) {

@@ -233,8 +233,7 @@ void leave_all(Member* members, unsigned n) {
   }
 }
 
-long wait_in_crowd(Member* members, const FutexItem* items, unsigned n, const FutexWait& how) {
-  Crowd crowd;
+long wait_in_crowd(Crowd& crowd, Member* members, const FutexItem* items, unsigned n, const FutexWait& how) {
   for (;;) {
     enter();
     Interruption interruption(this_g());
@@ -344,15 +343,16 @@ long ufutex_wake_op(const uint32_t* word, int count, uint32_t* other, int other_
 
 long ufutex_wait_any(const FutexItem* items, unsigned n, const FutexWait& how) {
   constexpr unsigned kOnStack = 8;  // stacks may be small
+  Crowd crowd;
   if (n <= kOnStack) {
     Member members[kOnStack];
-    return wait_in_crowd(members, items, n, how);
+    return wait_in_crowd(crowd, members, items, n, how);
   }
   void* memory = map_memory(n * sizeof(Member));
   if (memory == nullptr) return -ENOMEM;
   auto* members = static_cast<Member*>(memory);
   for (unsigned i = 0; i < n; ++i) new (&members[i]) Member;
-  long result = wait_in_crowd(members, items, n, how);
+  long result = wait_in_crowd(crowd, members, items, n, how);
   unmap_memory(memory, n * sizeof(Member));
   return result;
 }

@@ -32,7 +32,8 @@ void once(pthread_once_t* control, void (*init)()) {
     int running = g_generation.load(std::memory_order_relaxed) | kRunning;
     if (seen == running) {
       enter();
-      wait_if(control, {.kind = WaitKind::kOnce}, [&] { return word(control).load(std::memory_order_relaxed) == running; });
+      wait_if(control, {.kind = WaitKind::kOnce},
+              [&] { return word(control).load(std::memory_order_relaxed) == running; });
       leave();
       continue;
     }
