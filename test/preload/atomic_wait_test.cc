@@ -99,6 +99,7 @@ TEST(AtomicWait, Semaphores) {
 
 TEST(AtomicWait, SemaphoresWithTimeouts) {
   std::binary_semaphore semaphore(0);
+  std::atomic<bool> timed_out = false;
   std::jthread other([&] {
     EXPECT_FALSE(semaphore.try_acquire());
     const auto begin = std::chrono::steady_clock::now();
@@ -106,9 +107,12 @@ TEST(AtomicWait, SemaphoresWithTimeouts) {
     EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(20));
     const auto until = std::chrono::system_clock::now() + milliseconds(20);
     EXPECT_FALSE(semaphore.try_acquire_until(until));
+    timed_out = true;
+    timed_out.notify_one();
     EXPECT_TRUE(semaphore.try_acquire_for(std::chrono::hours(10)));
   });
-  test::SleepMs(60);
+  timed_out.wait(false);
+  test::SleepMs(20);
   semaphore.release();
 }
 
