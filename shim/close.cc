@@ -11,8 +11,11 @@
 using namespace mn;
 
 MN_SHIM int close(int fd) {
-  if (on() && !fd_closing(fd)) return errno_result(EBADF);
-  return real.close(fd);
+  if (!on()) return real.close(fd);
+  if (!fd_closing(fd)) return errno_result(EBADF);
+  int result = real.close(fd);
+  fd_closed(fd);
+  return result;
 }
 
 MN_SHIM int shutdown(int fd, int how) {
@@ -24,17 +27,27 @@ MN_SHIM int shutdown(int fd, int how) {
 
 MN_SHIM int fclose(FILE* file) {
   // A file of memory (open_memstream) has no number.
-  if (int fd = on() && file != nullptr ? ::fileno_unlocked(file) : -1; fd >= 0) fd_closing(fd);
-  return real.fclose(file);
+  int fd = on() && file != nullptr ? ::fileno_unlocked(file) : -1;
+  if (fd < 0) return real.fclose(file);
+  fd_closing(fd);
+  int result = real.fclose(file);
+  fd_closed(fd);
+  return result;
 }
 
 MN_SHIM int dup2(int from, int to) {
-  if (on() && from != to) fd_replacing(to);
-  return real.dup2(from, to);
+  if (!on() || from == to) return real.dup2(from, to);
+  fd_replacing(to);
+  int result = real.dup2(from, to);
+  fd_closed(to);
+  return result;
 }
 MN_SHIM int dup3(int from, int to, int flags) {
-  if (on() && from != to) fd_replacing(to);
-  return real.dup3(from, to, flags);
+  if (!on() || from == to) return real.dup3(from, to, flags);
+  fd_replacing(to);
+  int result = real.dup3(from, to, flags);
+  fd_closed(to);
+  return result;
 }
 
 MN_SHIM int close_range(unsigned first, unsigned last, int flags) {

@@ -15,12 +15,18 @@ namespace mn {
 namespace {
 
 long close_call(long, long fd, long, long, long, long, long) {
-  return fd_closing(static_cast<int>(fd)) ? real.close(static_cast<int>(fd)) : syscall_result(-EBADF);
+  if (!fd_closing(static_cast<int>(fd))) return syscall_result(-EBADF);
+  int result = real.close(static_cast<int>(fd));
+  fd_closed(static_cast<int>(fd));
+  return result;
 }
 
 long replace_call(long nr, long from, long to, long flags, long, long, long) {
-  if (from != to) fd_replacing(static_cast<int>(to));
-  return real.syscall(nr, from, to, flags);
+  if (from == to) return real.syscall(nr, from, to, flags);
+  fd_replacing(static_cast<int>(to));
+  long result = real.syscall(nr, from, to, flags);
+  fd_closed(static_cast<int>(to));
+  return result;
 }
 
 long close_range_call(long, long first, long last, long flags, long, long, long) {

@@ -9,6 +9,25 @@
 namespace mn {
 namespace {
 
+bool has_waits(const FdState* s) {
+  return s->waits.load(std::memory_order_relaxed) != 0;
+}
+
+void look_again(FdState* s) {
+  enter();
+  GList ended;
+  s->lock.lock();
+  fd_look_again(s, &ended);
+  s->lock.unlock();
+  while (G* g = ended.pop_front()) ready(g, Place::kTail);
+  leave();
+}
+
+// A child of vfork has descriptors of its own, and its parent's memory.
+bool not_of_this_table() {
+  return this_g() != nullptr && this_g()->vforked;
+}
+
 // Moves the operations on s to a duplicate of it. Without one (no number is free) they find the number closed.
 void keep_file(FdState* s) {
   FdKind kind = fd_kind(s);
@@ -18,8 +37,10 @@ void keep_file(FdState* s) {
   GList ended;
   // The duplicate is new and nobody else's: no second order of these locks exists.
   s->lock.lock();
-  if (kept != nullptr && s->first != nullptr) {
+  if (kept != nullptr && has_waits(s)) {
     kept->lock.lock();
+    fd_abandon(kept, &ended);
+    fd_forget(kept);
     fd_set_kind(kept, kind);
     fd_move_waits(s, kept);
     fd_prove(kept, &ended);
@@ -35,19 +56,20 @@ void keep_file(FdState* s) {
 }
 
 void forget(FdState* s) {
-  if (MN_UNLIKELY(this_g() != nullptr && this_g()->vforked)) return;  // a child's descriptor
+  if (MN_UNLIKELY(not_of_this_table())) return;
   fd_forget(s);
-  if (s->first != nullptr) keep_file(s);
+  if (has_waits(s)) keep_file(s);
 }
 
-// Before all from `first` to `last` but ours are closed.
-void closing(unsigned first, unsigned last) {
+// All from `first` to `last` but ours.
+template <class Visit>
+void for_each_in(unsigned first, unsigned last, Visit visit) {
   for (unsigned fd = first; fd <= last && fd <= kLastFd; ++fd) {
     FdState* s = fd_state_if_any(static_cast<int>(fd));
     if (s == nullptr)
       fd |= kFdsTogether - 1;  // nothing is known of its neighbours
     else if (!netpoll_owns(static_cast<int>(fd)))
-      forget(s);
+      visit(s);
   }
 }
 
@@ -62,24 +84,39 @@ int ours_in(unsigned first, unsigned last) {
   return -1;
 }
 
+int close_around_ours(unsigned first, unsigned last) {
+  for (int ours; first <= last && (ours = ours_in(first, last)) >= 0; first = static_cast<unsigned>(ours) + 1) {
+    auto below = static_cast<unsigned>(ours);
+    if (first < below && real.close_range(first, below - 1, 0) != 0) return -1;
+  }
+  return first <= last ? real.close_range(first, last, 0) : 0;
+}
+
 }  // namespace
 
 bool fd_closing(int fd) {
   FdState* s = fd_state_if_any(fd);
   if (s == nullptr) return true;
-  if (netpoll_owns(fd)) return this_g() != nullptr && this_g()->vforked;
+  if (netpoll_owns(fd)) return not_of_this_table();
   forget(s);
   return true;
 }
 
+// Between the look for waits before a file is closed and its end a thread may have tried, in vain, and begun to wait:
+// it shall find the number as it is now. (Who begins later finds it so by itself: arming fails.)
+void fd_closed(int fd) {
+  FdState* s = fd_state_if_any(fd);
+  if (s != nullptr && has_waits(s) && !not_of_this_table() && !netpoll_owns(fd)) look_again(s);
+}
+
 int io_close_range(unsigned first, unsigned last, int flags) {
   if (flags != 0 || first > last) return real.close_range(first, last, flags);
-  closing(first, last);
-  for (int ours; first <= last && (ours = ours_in(first, last)) >= 0; first = static_cast<unsigned>(ours) + 1) {
-    auto below = static_cast<unsigned>(ours);
-    if (first < below && real.close_range(first, below - 1, flags) != 0) return -1;
-  }
-  return first <= last ? real.close_range(first, last, flags) : 0;
+  for_each_in(first, last, forget);
+  int result = close_around_ours(first, last);
+  for_each_in(first, last, [](FdState* s) {
+    if (has_waits(s) && !not_of_this_table()) look_again(s);
+  });
+  return result;
 }
 
 void fd_replacing(int fd) {
@@ -89,14 +126,7 @@ void fd_replacing(int fd) {
 
 void fd_shut(int fd) {
   FdState* s = fd_state_if_any(fd);
-  if (s == nullptr || s->first == nullptr) return;
-  enter();
-  GList ended;
-  s->lock.lock();
-  fd_look_again(s, &ended);
-  s->lock.unlock();
-  while (G* g = ended.pop_front()) ready(g, Place::kTail);
-  leave();
+  if (s != nullptr && has_waits(s)) look_again(s);
 }
 
 }  // namespace mn

@@ -8,9 +8,11 @@ namespace mn {
 
 // Before fd is closed. False: it is one of ours, which the program does not know; EBADF is the answer.
 bool fd_closing(int fd);
+// After it was closed or replaced. Who has begun to wait meanwhile looks again.
+void fd_closed(int fd);
 // close_range(2) around what is ours. -1 with errno.
 int io_close_range(unsigned first, unsigned last, int flags);
-// Before the program puts a file at this number with dup2: ours gives way.
+// Before the program puts a file at this number with dup2: ours gives way. fd_closed() comes after.
 void fd_replacing(int fd);
 
 // After shutdown(2), which ends waits for room without making the socket ready.

@@ -76,7 +76,7 @@ void fd_for_each_waited(unsigned count, unsigned first, void (*visit)(FdState* s
     FdState* states = chunk.load(std::memory_order_acquire);  // Acquire: pairs with new_chunk.
     if (states == nullptr) continue;
     for (unsigned i = 0; i < kChunk; ++i)
-      if ((i - first) % kFdShares < count && states[i].first != nullptr) visit(&states[i]);
+      if ((i - first) % kFdShares < count && states[i].waits.load(std::memory_order_relaxed) != 0) visit(&states[i]);
   }
 }
 
@@ -126,7 +126,9 @@ void fd_forget(FdState* s) {
   s->no_timeouts.store(0, std::memory_order_relaxed);
   s->own.store(0, std::memory_order_relaxed);
   s->flags_known.store(0, std::memory_order_relaxed);
-  if (s->first == nullptr) s->set = s->armed = 0;  // nobody waits: no lock is needed to doubt the registration
+  s->era.fetch_add(1, std::memory_order_relaxed);
+  // Nobody waits: no lock is needed to doubt the registration.
+  if (s->waits.load(std::memory_order_relaxed) == 0) s->set = s->armed = 0;
 }
 
 void fd_made(int fd) {
@@ -156,13 +158,15 @@ void fds_reset_after_fork() {
     if (states == nullptr) continue;
     for (int i = 0; i < kChunk; ++i) {
       // What was not touched is left alone: it is shared with the parent.
-      if (states[i].first == nullptr && states[i].set == 0 && states[i].kept == 0) continue;
+      if (states[i].waits.load(std::memory_order_relaxed) == 0 && states[i].set == 0 && states[i].kept == 0) continue;
       states[i].lock.reset_after_fork();
       if (states[i].kept != 0) raw_syscall(SYS_close, states[i].fd);
       states[i].set = 0;
       states[i].armed = 0;
       states[i].kept = 0;
-      states[i].first = states[i].last = nullptr;
+      states[i].in_service = 0;
+      states[i].waits.store(0, std::memory_order_relaxed);
+      for (FdQueue& queue : states[i].queues) queue = {};
     }
   }
 }

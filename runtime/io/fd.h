@@ -24,6 +24,13 @@ struct FdWait;
 
 enum class FdKind : uint8_t { kUnknown, kSocket, kNowait, kPollFirst, kDevice, kDirect };
 
+// Operations that wait, oldest first.
+struct FdQueue {
+  FdWait* first = nullptr;
+  FdWait* last = nullptr;
+};
+enum FdTurn : uint8_t { kReaders, kWriters, kWatchers, kTurns };  // io/wait.h
+
 struct FdState {
   SpinLock lock;  // comes before wait-queue buckets; two of them by number
   std::atomic<FdKind> kind{FdKind::kUnknown};
@@ -34,10 +41,14 @@ struct FdState {
   std::atomic<uint32_t> own{0};          // epoch of sharing in which this process made the file; 0: it did not
   std::atomic<uint32_t> flags_known{0};  // epoch of flags in which `nonblocking` is known to be right
   std::atomic<bool> nonblocking{false};
-  uint32_t armed = 0;       // lock: events that the epoll set reports, once
-  int kept = 0;             // lock: operations that hold this descriptor, our duplicate of one that the program closed
-  FdWait* first = nullptr;  // lock: operations that have waited for it, oldest first
-  FdWait* last = nullptr;
+  uint32_t armed = 0;  // lock: events that the epoll set reports, once
+  int kept = 0;        // lock: operations that hold this descriptor, our duplicate of one that the program closed
+  // Counts the files that had this number. Readiness that is reported of an earlier one, which lives on under another
+  // number or in another process, is nobody's here.
+  std::atomic<uint32_t> era{0};
+  std::atomic<uint32_t> waits{0};  // operations that have waited for it; written under the lock
+  uint8_t in_service = 0;          // lock: bits 1 << FdTurn, see io/wait.h
+  FdQueue queues[kTurns];          // lock
 };
 
 constexpr unsigned kFdsTogether = 1024;  // states are made so many at a time
@@ -47,7 +58,7 @@ constexpr unsigned kLastFd = 1024 * kFdsTogether - 1;
 FdState* fd_state(int fd);
 // Null, too, when nothing was ever asked of its neighbourhood.
 FdState* fd_state_if_any(int fd);
-// Every state with waiters of a share of all numbers: `count` eighths, beginning with `first`. Inside.
+// Every state with operations of a share of all numbers: `count` eighths, beginning with `first`. Inside.
 constexpr unsigned kFdShares = 8;
 void fd_for_each_waited(unsigned count, unsigned first, void (*visit)(FdState* s));
 

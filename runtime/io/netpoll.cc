@@ -70,7 +70,7 @@ bool still_open(int fd) {
 int control(int ep, int op, FdState* s, uint32_t events) {
   epoll_event event{};
   event.events = events | EPOLLONESHOT;
-  event.data.u64 = static_cast<uint64_t>(s->fd);
+  event.data.u64 = uint64_t{s->era.load(std::memory_order_relaxed)} << 32 | static_cast<uint32_t>(s->fd);
   return static_cast<int>(-raw_syscall(SYS_epoll_ctl, ep, op, s->fd, sys_arg(&event)));
 }
 
@@ -135,6 +135,7 @@ GList dispatch(const epoll_event* events, int n) {
     FdState* s = fd_state_if_any(static_cast<int>(events[i].data.u64));
     if (s == nullptr) continue;
     SpinGuard guard(s->lock);
+    if (s->era.load(std::memory_order_relaxed) != events[i].data.u64 >> 32) continue;
     fd_report(s, events[i].events, &ended);
   }
   return ended;

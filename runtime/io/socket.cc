@@ -148,7 +148,7 @@ struct Accept : Transfer {
 
   static long attempt_accept(Transfer* t, int fd) {
     auto* a = static_cast<Accept*>(t);
-    bool others = !a->queued && a->state->first != nullptr;
+    bool others = !a->queued && a->state->waits.load(std::memory_order_relaxed) != 0;
     t->attempted = !others;  // where the program asked for O_NONBLOCK there is no turn to wait for
     if (others || ready_now(fd, POLLIN) == 0) {
       bool first = !a->queued;

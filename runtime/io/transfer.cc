@@ -40,36 +40,49 @@ struct Waiting {
   Transfer* transfer;
   FdOperation operation;
   long result = 0;
+
+  long attempt() {
+    transfer->state = operation.state();
+    return transfer->attempt(transfer, transfer->state->fd);
+  }
+  // The program has closed the number: libc's function would find another file, or none.
+  bool moved(const FdState* begun) const { return operation.state() != begun; }
 };
 
 void wait_and_attempt(void* arg) {
   auto* w = static_cast<Waiting*>(arg);
   Transfer* t = w->transfer;
+  FdState* begun = t->state;
   Deadline deadline = socket_deadline(t->state, t->timeout_option);
   Interruption before(this_g());
   for (int misfires = 0;;) {
     int error = w->operation.await(t->events, deadline);
     if (error == 0) {
       long done = t->done;
-      w->result = t->attempt(t, w->operation.fd());
+      w->result = w->attempt();
       if (w->result != -EAGAIN) return;
       misfires = t->done != done ? 0 : misfires + 1;
-      if (t->done == 0 && (misfires == kMostMisfires || (w->operation.got() & EPOLLRDHUP) != 0)) {
+      bool shut = (w->operation.got() & EPOLLRDHUP) != 0;
+      if (t->done != 0 || (misfires < kMostMisfires && !shut)) continue;
+      if (!w->moved(begun))
         w->result = kUnpollable;
-        return;
-      }
+      else if (shut)
+        w->result = 0;
+      else
+        thread_yield();
+      if (w->result != -EAGAIN) return;
     } else if (error == EINTR) {
       w->result = moved_or(t, -EINTR);
       if (before.ends_wait(deadline.never() && t->done == 0)) return;
       cancellation_point();
     } else if (error == ETIMEDOUT) {
       if (!deadline.passed()) continue;
-      w->result = t->attempt(t, w->operation.fd());  // the timer may have been looked at before the descriptors
+      w->result = w->attempt();  // the timer may have been looked at before the descriptors
       if (w->result == -EAGAIN) w->result = moved_or(t, -EAGAIN);
       return;
     } else {
       if (error == EPERM) fd_set_kind(t->state, FdKind::kDirect);
-      w->result = moved_or(t, error == EBADF ? -EBADF : kUnpollable);
+      w->result = moved_or(t, error == EBADF || w->moved(begun) ? -EBADF : kUnpollable);
       return;
     }
   }

@@ -15,29 +15,43 @@ constexpr uint32_t kAlways = EPOLLERR | EPOLLHUP;  // reported whether asked for
 constexpr uint32_t kOut = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 constexpr uint32_t kIn = ~(kOut | kAlways);
 
+uint8_t bit(const FdWait* w) {
+  return static_cast<uint8_t>(1 << w->turn);
+}
+
 void link(FdWait* w) {
   FdState* s = w->state.load(std::memory_order_relaxed);
+  FdQueue& queue = s->queues[w->turn];
   w->linked = true;
   w->next = nullptr;
-  w->prev = s->last;
-  if (s->last != nullptr)
-    s->last->next = w;
+  w->prev = queue.last;
+  if (queue.last != nullptr)
+    queue.last->next = w;
   else
-    s->first = w;
-  s->last = w;
+    queue.first = w;
+  queue.last = w;
+  s->waits.fetch_add(1, std::memory_order_relaxed);
 }
 
 void unlink(FdWait* w) {
   FdState* s = w->state.load(std::memory_order_relaxed);
+  FdQueue& queue = s->queues[w->turn];
   w->linked = false;
   if (w->prev != nullptr)
     w->prev->next = w->next;
   else
-    s->first = w->next;
+    queue.first = w->next;
   if (w->next != nullptr)
     w->next->prev = w->prev;
   else
-    s->last = w->prev;
+    queue.last = w->prev;
+  s->waits.fetch_sub(1, std::memory_order_relaxed);
+}
+
+template <class Visit>
+void for_each(FdState* s, Visit visit) {
+  for (FdQueue& queue : s->queues)
+    for (FdWait* w = queue.first; w != nullptr; w = w->next) visit(w);
 }
 
 // Its wait is over; the FdWaits that share its key stay armed until the thread disarms them.
@@ -62,52 +76,53 @@ FdState* lock_state(FdWait* w) {
   }
 }
 
-uint32_t direction(const FdWait* w) {
-  return (w->events & kIn) != 0 ? kIn : kOut;
+// The next to be served in its direction; null: nobody, or somebody is being served.
+FdWait* whose_turn(const FdState* s, FdTurn turn, uint32_t events) {
+  if ((s->in_service >> turn & 1) != 0) return nullptr;
+  FdWait* w = s->queues[turn].first;
+  while (w != nullptr && (w->events & events) == 0) w = w->next;
+  return w;
 }
 
-uint32_t served(const FdState* s) {
-  uint32_t directions = 0;
-  for (FdWait* w = s->first; w != nullptr; w = w->next) directions |= w->serving;
-  return directions;
-}
-
-// What to arm: all that is waited for, but for those who wait for their turn.
-uint32_t wanted(const FdState* s) {
-  uint32_t in_service = served(s), events = 0;
-  for (FdWait* w = s->first; w != nullptr; w = w->next)
-    if (!w->exclusive || (direction(w) & in_service) == 0) events |= w->events;
-  return events;
+void give_up_turn(FdState* s, FdWait* w) {
+  if (!w->serving) return;
+  w->serving = false;
+  s->in_service = static_cast<uint8_t>(s->in_service & ~bit(w));
 }
 
 void abandon(FdState* s, const FdWait* except, GList* ended) {
-  for (FdWait* w = s->first; w != nullptr; w = w->next) {
-    if (w == except) continue;
+  for_each(s, [&](FdWait* w) {
+    if (w == except) return;
     w->gone = true;
-    w->serving = 0;
+    give_up_turn(s, w);
     if (w->events != 0) fire(w, 0, ended);
-  }
+  });
+}
+
+// Arms `mask`, too. `beginner` (may be null) knows the file as it is now.
+int arm(FdState* s, uint32_t mask, const FdWait* beginner, GList* ended) {
+  bool another_file = false;
+  int error = netpoll_arm(s, mask | s->armed, &another_file);
+  if (error == 0) s->armed |= mask;
+  if (another_file) abandon(s, beginner, ended);
+  return error;
 }
 
 int start(FdWait* w, uint32_t events, GList* ended) {
   FdState* s = lock_state(w);
   bool fresh = !w->linked;
-  if (fresh) link(w);
-  w->events = events | kAlways;
-  w->got = w->serving = 0;
-  int error = w->gone ? EBADF : 0;
-  uint32_t mask = wanted(s);
-  // A poll leaves those of its descriptors armed that were not ready: they need not be armed again.
-  bool armed = !w->exclusive && (mask & ~s->armed) == 0;
-  if (error == 0 && mask != 0 && !armed) {
-    bool another_file = false;
-    error = netpoll_arm(s, mask | s->armed, &another_file);
-    if (error == 0) s->armed |= mask;
-    if (another_file) {
-      abandon(s, fresh ? w : nullptr, ended);
-      if (!fresh) error = EBADF;
-    }
+  if (fresh) {
+    w->turn = !w->exclusive ? kWatchers : (events & kIn) != 0 ? kReaders : kWriters;
+    link(w);
   }
+  give_up_turn(s, w);
+  w->events = events | kAlways;
+  w->got = 0;
+  int error = 0;
+  // A poll leaves those of its descriptors armed that were not ready: they need not be armed again.
+  bool to_arm = w->exclusive ? (s->in_service & bit(w)) == 0 : (w->events & ~s->armed) != 0;
+  if (to_arm && !w->gone) error = arm(s, w->events, fresh ? w : nullptr, ended);
+  if (w->gone) error = EBADF;
   if (error != 0) w->events = 0;
   s->lock.unlock();
   return error;
@@ -119,29 +134,28 @@ void stop(FdWait* w) {
   s->lock.unlock();
 }
 
+// All that is waited for, but by those who wait for their turn.
 void rearm(FdState* s, GList* ended) {
-  uint32_t mask = wanted(s);
-  if ((mask & ~s->armed) == 0) return;
-  bool another_file = false;
-  if (netpoll_arm(s, mask | s->armed, &another_file) == 0) s->armed |= mask;
-  if (another_file) abandon(s, nullptr, ended);
+  uint32_t mask = 0;
+  for (FdTurn turn : {kReaders, kWriters})
+    if (FdWait* w = whose_turn(s, turn, ~0u)) mask |= w->events;
+  for (FdWait* w = s->queues[kWatchers].first; w != nullptr; w = w->next) mask |= w->events;
+  if ((mask & ~s->armed) != 0) arm(s, mask, nullptr, ended);
 }
 
 }  // namespace
 
 void fd_report(FdState* s, uint32_t events, GList* ended) {
   s->armed = 0;
-  uint32_t in_service = served(s);
-  for (FdWait* w = s->first; w != nullptr; w = w->next) {
-    uint32_t hit = events & w->events;
-    if (hit == 0) continue;
-    if (w->exclusive) {
-      if ((direction(w) & in_service) != 0) continue;
-      w->serving = direction(w);
-      in_service |= w->serving;
-    }
-    fire(w, hit, ended);
+  for (FdTurn turn : {kReaders, kWriters}) {
+    FdWait* w = whose_turn(s, turn, events);
+    if (w == nullptr) continue;
+    w->serving = true;
+    s->in_service |= bit(w);
+    fire(w, events & w->events, ended);
   }
+  for (FdWait* w = s->queues[kWatchers].first; w != nullptr; w = w->next)
+    if ((events & w->events) != 0) fire(w, events & w->events, ended);
   rearm(s, ended);
 }
 
@@ -151,18 +165,28 @@ void fd_prove(FdState* s, GList* ended) {
 }
 
 void fd_look_again(FdState* s, GList* ended) {
-  for (FdWait* w = s->first; w != nullptr; w = w->next)
+  s->armed = 0;
+  for_each(s, [&](FdWait* w) {
     if (w->events != 0) fire(w, 0, ended);
+  });
+}
+
+void fd_abandon(FdState* s, GList* ended) {
+  abandon(s, nullptr, ended);
 }
 
 void fd_move_waits(FdState* from, FdState* to) {
-  while (FdWait* w = from->first) {
-    unlink(w);
-    w->state.store(to, std::memory_order_relaxed);
-    link(w);
-    w->kept = true;
-    ++to->kept;
+  for (FdQueue& queue : from->queues) {
+    while (FdWait* w = queue.first) {
+      unlink(w);
+      w->state.store(to, std::memory_order_relaxed);
+      link(w);
+      w->kept = true;
+      ++to->kept;
+    }
   }
+  to->in_service = from->in_service;
+  from->in_service = 0;
 }
 
 int wait_for_any(FdWait* waits, const uint32_t* want, int n, std::atomic<bool>* fired, const Deadline& deadline) {
@@ -200,9 +224,13 @@ void end_waits(FdWait* waits, int n) {
     if (!w->linked) continue;
     FdState* s = lock_state(w);
     unlink(w);
-    if (s->first != nullptr) rearm(s, &ended);
+    if (w->serving) {
+      give_up_turn(s, w);
+      FdWait* next = whose_turn(s, static_cast<FdTurn>(w->turn), ~0u);
+      if (next != nullptr && (next->events & ~s->armed) != 0) arm(s, next->events, nullptr, &ended);
+    }
     bool last = w->kept && --s->kept == 0;
-    if (last) s->set = 0;
+    if (last) fd_forget(s);
     int fd = s->fd;
     s->lock.unlock();
     if (last) raw_syscall(SYS_close, fd);

@@ -11,7 +11,9 @@
 //   gone    the number was closed behind our back and names another file, or none
 //
 // Exclusive waits of one direction (accept, read) are served one at a time: natively one event wakes one such thread.
-// Who is served passes the turn on when it waits again or ends.
+// Who is served passes the turn on when it waits again or ends. All of one direction wait for much the same, so that
+// only what the first of them waits for is armed: thousands may wait for one descriptor, and none looks at all the
+// others. Watchers (poll) are all told; what they wait for stays armed until it comes.
 //
 // Lock order: FdState::lock (two of them: by number), then the wait queue's bucket.
 #pragma once
@@ -35,7 +37,8 @@ struct FdWait {
   std::atomic<bool>* fired = nullptr;
   uint32_t events = 0;
   uint32_t got = 0;
-  uint32_t serving = 0;  // the directions in which it has its turn
+  uint8_t turn = kWatchers;  // the queue in which it is, an FdTurn
+  bool serving = false;      // it has its turn
   bool exclusive = true;
   bool gone = false;
   bool linked = false;
@@ -53,8 +56,8 @@ class FdOperation {
  public:
   explicit FdOperation(FdState* state) : wait_(state) {}
 
-  // The number under which to go on: the program's, or ours since the program closed it.
-  int fd() const { return wait_.state.load(std::memory_order_relaxed)->fd; }
+  // Under which number to go on: the program's, or ours since the program closed it.
+  FdState* state() const { return wait_.state.load(std::memory_order_relaxed); }
   uint32_t got() const { return wait_.got; }
   int await(uint32_t events, const Deadline& deadline) { return wait_for_any(&wait_, &events, 1, &fired_, deadline); }
   void end() { end_waits(&wait_, 1); }  // must be called, whatever happens
@@ -72,6 +75,8 @@ void fd_report(FdState* s, uint32_t events, GList* ended);
 void fd_prove(FdState* s, GList* ended);
 // All that wait have to look again, whatever the kernel says of readiness.
 void fd_look_again(FdState* s, GList* ended);
+// They learn that the number does not name their file any more.
+void fd_abandon(FdState* s, GList* ended);
 // Moves all operations from one to another, both locked.
 void fd_move_waits(FdState* from, FdState* to);
 

@@ -336,4 +336,43 @@ TEST(Close, ParentAndChildGoOn) {
   }
 }
 
+// What waited for the file that had the number before is not for those who wait for the next.
+TEST(Close, WhatBecomesOfTheFormerFileIsNotReported) {
+  for (const Kind kind : kKinds) {
+    for (const bool in_use : {false, true}) {
+      SCOPED_TRACE(test::NameOf(kind));
+      Channel former(kind), next(kind);
+      const int number = dup(former.in);
+      std::unique_ptr<Caller> reader;
+      if (in_use) {
+        reader = std::make_unique<Caller>([&] { return ReadByte(number); });
+        LetThemSettle();
+      } else {
+        // From a thread, for main has one of the kernel's own at first.
+        EXPECT_EQ(test::InThread([=] {
+                    pollfd fd = {number, POLLIN, 0};
+                    return poll(&fd, 1, 5);
+                  }),
+                  0);
+      }
+      EXPECT_EQ(close(number), 0);
+      EXPECT_EQ(dup2(next.in, number), number);
+      Caller watcher([&]() -> ssize_t {
+        pollfd fd = {number, POLLIN, 0};
+        return poll(&fd, 1, -1);
+      });
+      LetThemSettle();
+      former.Put('f');
+      LetThemSettle();
+      EXPECT_FALSE(watcher.done());
+      if (in_use) {
+        EXPECT_EQ(reader->Wait(), Outcome{'f'});
+      }
+      next.Put('n');
+      EXPECT_EQ(watcher.Wait(), Outcome{1});
+      EXPECT_EQ(close(number), 0);
+    }
+  }
+}
+
 }  // namespace
