@@ -5,7 +5,9 @@
 // It looks at every busy P now and then. What it can tell, by two looks:
 //
 //   the P's tick moved                      alive: a G parked, yielded or was preempted
-//   same tick, CPU time went by             the G computes; after MN_PREEMPT_MS, if somebody waits: preempt.cc
+//   same tick, CPU time went by             the G computes; after MN_PREEMPT_MS, if somebody waits: preempt.cc. Where
+//                                           that finds no place to interrupt it for long (it hardly ever leaves libc,
+//                                           or computes on an alternate stack), the P is retaken as from one asleep
 //   same tick, no CPU time, state R         the kernel runs others: nothing to be done, or preempt when it runs again
 //   same tick, no CPU time, state S or D    asleep in the kernel: the P is retaken by the claim protocol of sched.h and
 //                                           handed to an M that runs its Gs, or put on the idle list
@@ -13,8 +15,9 @@
 // How often. A look costs a wake-up and a system call per P, some 5 us; a P whose M sleeps costs the time until the
 // second look. So: where work waits for a P whose M did not compute all the time, the state is read at the first look
 // already, and the second comes kConfirm later. The period begins at 20 us after each retake, for who blocks once
-// blocks again, and doubles to 5 ms while work waits and to 10 ms while none does. Turns end when they end: sysmon wakes
-// for the first of them. When all Ps are idle it sleeps until one is taken, so that an idle program has no wake-ups.
+// blocks again, and doubles to 5 ms while work waits and to 10 ms while none does. Turns end when they end: sysmon
+// wakes for the first of them. When all Ps are idle it sleeps until one is taken, so that an idle program has no
+// wake-ups.
 //
 // An M whose P was taken is remembered: should it come back and compute without ever calling libmn, it is preempted,
 // too, for it is one more than MN_PROCS.
@@ -39,10 +42,11 @@ namespace {
 constexpr int64_t kUs = 1000, kMs = 1000 * kUs;
 constexpr int64_t kShortest = 20 * kUs, kLongest = 10 * kMs, kLongestWaiting = 5 * kMs;
 constexpr int64_t kConfirm = 50 * kUs;
-constexpr int64_t kLeastTurn = kMs;              // the first look after a turn began may come this much late
-constexpr int64_t kRetakeIdleAfter = 10 * kMs;   // an M asleep with nothing queued keeps its P this long
+constexpr int64_t kLeastTurn = kMs;             // the first look after a turn began may come this much late
+constexpr int64_t kRetakeIdleAfter = 10 * kMs;  // an M asleep with nothing queued keeps its P this long
 constexpr int64_t kIdleBeforeSleep = 10 * kMs;
 constexpr int64_t kAskAgain = 50 * kMs;
+constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that is asked in vain keeps its P
 constexpr int kLostPerLook = 16;
 
 // sysmon's mask as main wants it, and as the kernel has it.
@@ -58,7 +62,8 @@ struct Watch {
   uint32_t tick = 0;
   int64_t cpu = 0;
   int64_t looked = 0;
-  int64_t turn = 0;    // since when the same G runs, as far as known
+  int64_t turn = 0;  // since when the same G runs, as far as known
+  int64_t turn_cpu = 0;
   int64_t worked = 0;  // when CPU time went by
   int64_t asked = 0;
   int stat_fd = -1;  // of the M's kernel thread
@@ -189,18 +194,22 @@ void look_at(P* p, Outlook* out) {
     w->m = m;
     w->tick = tick;
     w->turn = preempted > w->looked ? preempted : out->now;
+    w->turn_cpu = cpu;
   }
   if (!same || used != 0) w->worked = out->now;
   w->cpu = cpu;
   w->looked = out->now;
   bool waiting = !p->runq.empty() || out->waiting || p->timers.next() <= out->now;
   if (waiting) consider_turn(w, m, ktid, out);
-  bool computes = same && used > elapsed / 4 * 3;
-  if (computes || m->inside.load(std::memory_order_relaxed) != 0) return;
-  bool moved = w->worked == out->now;
-  if (waiting ? false : moved || out->now - w->worked < kRetakeIdleAfter) return;
-  if (!asleep_in_kernel(w, ktid)) return;
-  if (moved) return out->look_by(out->now + kConfirm);
+  if (m->inside.load(std::memory_order_relaxed) != 0) return;
+  bool in_vain = waiting && g_preempts && cpu - w->turn_cpu >= turn_ns() + kPatience;
+  if (!in_vain) {
+    bool computes = same && used > elapsed / 4 * 3;
+    bool moved = w->worked == out->now;
+    if (computes || (!waiting && (moved || out->now - w->worked < kRetakeIdleAfter))) return;
+    if (!asleep_in_kernel(w, ktid)) return;
+    if (moved) return out->look_by(out->now + kConfirm);
+  }
   if (!claim(p, m)) return;
   remember_lost(m, ktid, cpu);
   p->m.store(nullptr, std::memory_order_relaxed);
