@@ -297,7 +297,6 @@ void* sysmon_main(void*) {
   g_sysmon_m.cur = &g_sysmon_g;
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;
-  g_preempts = options.preempt_ms != 0 && preempt_start();
   sysmon_loop();
   return nullptr;
 }
@@ -321,6 +320,7 @@ void sysmon_mask(uint64_t mask) {
 }
 
 int sysmon_start() {
+  g_preempts = preempt_start();
   g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
   g_wanted_mask.store(sched.main_g != nullptr ? sched.main_g->sigmask : kAllMasked, std::memory_order_relaxed);
   bool have = (options.disable & kDisableMembarrier) == 0 &&

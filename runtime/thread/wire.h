@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Threads that must be kernel threads: a wired G keeps the M it runs on for the rest of its life, parks by sleeping in
 // the kernel, and the M ends with it. Needed where the kernel knows threads by their id: robust and
-// priority-inheritance mutexes, real-time policies, affinity.
+// priority-inheritance mutexes, real-time policies, affinity, credentials and namespaces of one thread.
 #pragma once
 
 #include "runtime/sched/g.h"
