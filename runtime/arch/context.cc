@@ -44,13 +44,6 @@ static_assert(offsetof(Frame, r12) == 0x20 && offsetof(Frame, rbx) == 0x28 && of
 constinit SwitchKind g_kind = SwitchKind::kArchPrctl;
 constinit bool g_fsgsbase = false;
 
-void set_thread_pointer(void* tp) {
-  if (g_fsgsbase)
-    __asm__ volatile("wrfsbase %0" ::"r"(tp) : "memory");
-  else
-    raw_syscall(SYS_arch_prctl, ARCH_SET_FS, sys_arg(tp));
-}
-
 void ucontext_entry(unsigned entry_lo, unsigned entry_hi, unsigned arg_lo, unsigned arg_hi) {
   auto join = [](unsigned lo, unsigned hi) { return reinterpret_cast<void*>(uint64_t{hi} << 32 | lo); };
   reinterpret_cast<ContextEntry>(join(entry_lo, entry_hi))(join(arg_lo, arg_hi));
@@ -82,6 +75,13 @@ void make_ucontext(Context* ctx, void* base, size_t size, ContextEntry entry, vo
 }
 
 }  // namespace
+
+void set_thread_pointer(void* tp) {
+  if (g_fsgsbase)
+    __asm__ volatile("wrfsbase %0" ::"r"(tp) : "memory");
+  else
+    raw_syscall(SYS_arch_prctl, ARCH_SET_FS, sys_arg(tp));
+}
 
 void context_init(bool ucontext, bool allow_fsgsbase) {
   g_fsgsbase = allow_fsgsbase && (::getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0;

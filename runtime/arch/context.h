@@ -36,6 +36,9 @@ void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, voi
 // Saves the caller in *from, sets the thread pointer to `tp` and resumes *to. Returns when somebody switches to *from.
 void context_switch(Context* from, const Context* to, void* tp);
 
+// Of the calling kernel thread. All TLS changes with it, `this_g()` included.
+void set_thread_pointer(void* tp);
+
 // What a switched-out context will go on with: for observers of its stack.
 struct SavedRegisters {
   uint64_t rbx = 0, rbp = 0, r12 = 0, r13 = 0, r14 = 0, r15 = 0, rsp = 0, rip = 0;

@@ -102,24 +102,34 @@ void heal(int64_t now) {
   });
 }
 
-int collect(epoll_event* events, int64_t deadline) {
-  int ep = epoll_fd();
-  timespec left{};
-  int64_t now = now_ns();
-  netpoll.last.store(now, std::memory_order_relaxed);
-  if (netpoll.due.load(std::memory_order_relaxed)) netpoll.due.store(false, std::memory_order_relaxed);
-  if (deadline != 0) {
-    heal(now);
-    if (deadline > now + kHealPeriod) deadline = now + kHealPeriod;
-    if (deadline > now) left = ns_timespec(deadline - now);
-  }
+long wait_in_kernel(int ep, epoll_event* events, int64_t ns, bool sleeps) {
+  timespec left = ns_timespec(ns);
   // An idle M takes no signals (idle.cc); the kernel changes the mask for as long as it sleeps.
   uint64_t mask = kAllMasked;
-  long n = raw_syscall(SYS_epoll_pwait2, ep, sys_arg(events), kNetpollEvents, sys_arg(&left),
-                       deadline != 0 ? sys_arg(&mask) : 0, 8);
-  if (MN_UNLIKELY(n == -ENOSYS)) {  // before Linux 5.11: milliseconds, rounded up
-    int64_t ms = (left.tv_sec * kNsPerSec + left.tv_nsec + 999999) / 1000000;
-    n = raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, ms, deadline != 0 ? sys_arg(&mask) : 0, 8);
+  long mask_arg = sleeps ? sys_arg(&mask) : 0;
+  long n = raw_syscall(SYS_epoll_pwait2, ep, sys_arg(events), kNetpollEvents, sys_arg(&left), mask_arg, 8);
+  if (MN_LIKELY(n != -ENOSYS)) return n;
+  // Before Linux 5.11: milliseconds, rounded up.
+  return raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, (ns + 999999) / 1000000, mask_arg, 8);
+}
+
+int collect(epoll_event* events, int64_t deadline) {
+  int ep = epoll_fd();
+  int64_t now = now_ns();
+  long n;
+  for (;;) {
+    netpoll.last.store(now, std::memory_order_relaxed);
+    if (netpoll.due.load(std::memory_order_relaxed)) netpoll.due.store(false, std::memory_order_relaxed);
+    int64_t until = deadline;
+    if (deadline != 0) {
+      heal(now);
+      if (until > now + kHealPeriod) until = now + kHealPeriod;
+    }
+    n = wait_in_kernel(ep, events, until > now ? until - now : 0, deadline != 0);
+    if (n != 0 || deadline == 0) break;
+    // That it was only time to heal concerns nobody else: they sleep on.
+    now = now_ns();
+    if (now >= deadline) break;
   }
   if (n == -EBADF || n == -EINVAL) {
     replace(ep);

@@ -61,6 +61,7 @@ void* m_main(void* arg) {
   g0->m.store(m, std::memory_order_relaxed);
   m->cur = g0;
   m->kmask = ~kUnmaskable;
+  m->libc_tp = g0->tp;
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   tls_g = g0;
   join_all_ms(m);
@@ -249,6 +250,7 @@ int sched_start(G* self) {
   if (is_main) {
     install_g0(m0, g0);
     m0->kmask = self->sigmask;
+    m0->libc_tp = self->tp;
     m0->ktid.store(sys_gettid(), std::memory_order_relaxed);
     m0->inside.store(0, std::memory_order_relaxed);
     tcb_unregister_rseq(self->tp);
@@ -267,6 +269,7 @@ void sched_reset_after_fork() {
   G* self = this_g();
   M* m = self->m.load(std::memory_order_relaxed);
   sched.main_g = self;
+  m->libc_tp = self->tp;  // libc takes the thread that forked for the child's first
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();

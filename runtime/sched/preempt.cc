@@ -3,7 +3,9 @@
 // code, and that call yields. The handler itself never switches.
 //
 // The signal is 33, libc's SIGSETXID: programs can neither block nor see it. libc's handler for it stays in the chain,
-// and gets everything that is not from us (setuid and its family broadcast by it).
+// and gets everything that is not from us: setuid and its family send it to every kernel thread that libc knows, until
+// each has noted in its TCB that it has changed its credentials. So it must find the M's TCB, not that of a G (which
+// libc would take for one that never answers, and ask for ever). Hence the signal is ours even without preemption.
 //
 // It is sent by a CPU-time timer of the M (timer_create on the thread's clock), and not by tgkill, for two reasons that
 // were measured. The kernel runs such a timer from task work, on the way back to user mode: a system call that is about
@@ -30,7 +32,7 @@
 // Stacks. The call is injected when the interrupted stack pointer is on the thread's own stack with room to spare, or,
 // on a stack that the program made (coroutines), when the kernel's signal frame has just been where the CPU's state is
 // saved; the call needs some hundred bytes more. Not on an alternate signal stack, whose owner the kernel knows by
-// kernel thread: handlers that compute there are not preempted. The signal itself uses the alternate stack if there is
+// kernel thread: handlers that compute there are not preempted, but lose the P in the end (sysmon.cc). The signal itself uses the alternate stack if there is
 // one, as libc's does, for the sake of run-time systems with tiny stacks (Go, OCaml).
 //
 // Cancellation. While an asynchronously cancellable thread yields it must not be unwound: it is made deferred, and when
@@ -44,10 +46,12 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 
+#include "runtime/arch/context.h"
 #include "runtime/arch/inject.h"
 #include "runtime/base/options.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
 
 // Defined by the linker; weak, for programs that link none of it (unit tests).
@@ -147,12 +151,21 @@ bool is_ours(const siginfo_t* info) {
   return info->si_code == kDirectCode || (info->si_code == SI_TIMER && info->si_value.sival_ptr == &g_libcs);
 }
 
+// With the thread pointer that libc gave to this kernel thread; all signals are blocked meanwhile.
+void pass_to_libc(int sig, siginfo_t* info, void* context) {
+  auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
+  if (libcs == nullptr) return;
+  G* g = this_g();
+  void* present = thread_pointer();
+  M* m = g != nullptr ? g->m.load(std::memory_order_relaxed) : nullptr;
+  if (m == nullptr || m->libc_tp == nullptr || m->libc_tp == present) return libcs(sig, info, context);
+  set_thread_pointer(m->libc_tp);
+  libcs(sig, info, context);
+  set_thread_pointer(present);
+}
+
 void on_preempt(int sig, siginfo_t* info, void* context) {
-  if (!is_ours(info)) {
-    void* libcs = g_libcs.load(std::memory_order_relaxed);
-    if (libcs != nullptr) reinterpret_cast<void (*)(int, siginfo_t*, void*)>(libcs)(sig, info, context);
-    return;
-  }
+  if (!is_ours(info)) return pass_to_libc(sig, info, context);
   G* g = this_g();
   if (g == nullptr) return;
   ++g->preempt_signals;
@@ -223,7 +236,7 @@ void preempt_init() {
 }
 
 bool preempt_start() {
-  return g_can_inject && take_signal();
+  return take_signal() && g_can_inject;
 }
 
 bool somebody_waits() {

@@ -25,7 +25,8 @@ struct PreemptRequest {
 
 // Finds out what must not be interrupted, and how to save the CPU's state.
 void preempt_init();
-// By sysmon: takes over the signal. False: there will be no preemption.
+// When libc's helper thread has been made, and libc's handler with it: takes over the signal. False: there will be no
+// preemption.
 bool preempt_start();
 // By sysmon: m's G, which runs since `tick` of its P, is to give way. An M without a P: whatever it runs.
 void preempt_ask(M* m, uint32_t tick);

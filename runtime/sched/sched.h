@@ -94,6 +94,7 @@ struct M {
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
   int id = 0;
+  void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
   PreemptRequest preempt;
 };
 

@@ -5,7 +5,9 @@
 // It looks at every busy P now and then. What it can tell, by two looks:
 //
 //   the P's tick moved                      alive: a G parked, yielded or was preempted
-//   same tick, CPU time went by             the G computes; after MN_PREEMPT_MS, if somebody waits: preempt.cc
+//   same tick, CPU time went by             the G computes; after MN_PREEMPT_MS, if somebody waits: preempt.cc. Where
+//                                           that finds no place to interrupt it for long (it hardly ever leaves libc,
+//                                           or computes on an alternate stack), the P is retaken as from one asleep
 //   same tick, no CPU time, state R         the kernel runs others: nothing to be done, or preempt when it runs again
 //   same tick, no CPU time, state S or D    asleep in the kernel: the P is retaken by the claim protocol of sched.h and
 //                                           handed to an M that runs its Gs, or put on the idle list
@@ -44,6 +46,7 @@ constexpr int64_t kLeastTurn = kMs;             // the first look after a turn b
 constexpr int64_t kRetakeIdleAfter = 10 * kMs;  // an M asleep with nothing queued keeps its P this long
 constexpr int64_t kIdleBeforeSleep = 10 * kMs;
 constexpr int64_t kAskAgain = 50 * kMs;
+constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that is asked in vain keeps its P
 constexpr int kLostPerLook = 16;
 
 // sysmon's mask as main wants it, and as the kernel has it.
@@ -59,7 +62,8 @@ struct Watch {
   uint32_t tick = 0;
   int64_t cpu = 0;
   int64_t looked = 0;
-  int64_t turn = 0;    // since when the same G runs, as far as known
+  int64_t turn = 0;  // since when the same G runs, as far as known
+  int64_t turn_cpu = 0;
   int64_t worked = 0;  // when CPU time went by
   int64_t asked = 0;
   int stat_fd = -1;  // of the M's kernel thread
@@ -190,18 +194,22 @@ void look_at(P* p, Outlook* out) {
     w->m = m;
     w->tick = tick;
     w->turn = preempted > w->looked ? preempted : out->now;
+    w->turn_cpu = cpu;
   }
   if (!same || used != 0) w->worked = out->now;
   w->cpu = cpu;
   w->looked = out->now;
   bool waiting = !p->runq.empty() || out->waiting || p->timers.next() <= out->now;
   if (waiting) consider_turn(w, m, ktid, out);
-  bool computes = same && used > elapsed / 4 * 3;
-  if (computes || m->inside.load(std::memory_order_relaxed) != 0) return;
-  bool moved = w->worked == out->now;
-  if (waiting ? false : moved || out->now - w->worked < kRetakeIdleAfter) return;
-  if (!asleep_in_kernel(w, ktid)) return;
-  if (moved) return out->look_by(out->now + kConfirm);
+  if (m->inside.load(std::memory_order_relaxed) != 0) return;
+  bool in_vain = waiting && g_preempts && cpu - w->turn_cpu >= turn_ns() + kPatience;
+  if (!in_vain) {
+    bool computes = same && used > elapsed / 4 * 3;
+    bool moved = w->worked == out->now;
+    if (computes || (!waiting && (moved || out->now - w->worked < kRetakeIdleAfter))) return;
+    if (!asleep_in_kernel(w, ktid)) return;
+    if (moved) return out->look_by(out->now + kConfirm);
+  }
   if (!claim(p, m)) return;
   remember_lost(m, ktid, cpu);
   p->m.store(nullptr, std::memory_order_relaxed);
@@ -289,7 +297,6 @@ void* sysmon_main(void*) {
   g_sysmon_m.cur = &g_sysmon_g;
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;
-  g_preempts = options.preempt_ms != 0 && preempt_start();
   sysmon_loop();
   return nullptr;
 }
@@ -313,6 +320,7 @@ void sysmon_mask(uint64_t mask) {
 }
 
 int sysmon_start() {
+  g_preempts = preempt_start();
   g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
   g_wanted_mask.store(sched.main_g != nullptr ? sched.main_g->sigmask : kAllMasked, std::memory_order_relaxed);
   bool have = (options.disable & kDisableMembarrier) == 0 &&

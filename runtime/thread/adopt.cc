@@ -46,6 +46,7 @@ void wire(Adopted* a) {
   g->sigmask = m->kmask = kernel_mask() & ~kUnmaskable;
   g->tid = static_cast<uint32_t>(tcb_tid(g->tp));
   m->wired = true;
+  m->libc_tp = g->tp;
   m->cur = g;
   m->inside.store(0, std::memory_order_relaxed);
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);

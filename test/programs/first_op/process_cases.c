@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Processes.
+#include <grp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/fsuid.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +37,32 @@ static void Vfork(Function function) {
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
 }
+// To what they are, and as nobody would have them.
+static void SetId(Function function) {
+  CHECK(((int (*)(unsigned))function)(getuid()) == 0);
+}
+static void SetTwoIds(Function function) {
+  CHECK(((int (*)(unsigned, unsigned))function)((unsigned)-1, (unsigned)-1) == 0);
+}
+static void SetThreeIds(Function function) {
+  CHECK(((int (*)(unsigned, unsigned, unsigned))function)((unsigned)-1, (unsigned)-1, (unsigned)-1) == 0);
+}
+static void SetGroups(Function function) {
+  CHECK(AS(setgroups)((size_t)-1, NULL) == -1 && (errno == EINVAL || errno == EPERM));
+}
+static void InitGroups(Function function) {
+  CHECK(AS(initgroups)("root", 0) == 0 || errno == EPERM);
+}
+static void SetFileUser(Function function) {
+  CHECK(AS(setfsuid)((uid_t)-1) == (int)geteuid());
+  CHECK(AS(setfsuid)((uid_t)-1) == (int)geteuid());
+}
+static void Unshare(Function function) {
+  CHECK(AS(unshare)(0) == 0);
+}
+static void SetNamespace(Function function) {
+  CHECK(AS(setns)(-1, 0) == -1 && errno == EBADF);
+}
 static void ExitNow(Function function) {
   AS(_exit)(0);
 }
@@ -48,6 +77,20 @@ static const struct Case kCases[] = {
     DECLARED(_Fork, Fork),
     DECLARED(vfork, Vfork),
     BY_NAME(__vfork, Vfork),
+    DECLARED(setuid, SetId),
+    DECLARED(seteuid, SetId),
+    DECLARED(setgid, SetId),
+    DECLARED(setegid, SetId),
+    DECLARED(setreuid, SetTwoIds),
+    DECLARED(setregid, SetTwoIds),
+    DECLARED(setresuid, SetThreeIds),
+    DECLARED(setresgid, SetThreeIds),
+    DECLARED(setgroups, SetGroups),
+    DECLARED(initgroups, InitGroups),
+    DECLARED(setfsuid, SetFileUser),
+    DECLARED(setfsgid, SetFileUser),
+    DECLARED(unshare, Unshare),
+    DECLARED(setns, SetNamespace),
     DECLARED(_exit, ExitNow),
     DECLARED(_Exit, ExitNow),
     DECLARED(exit, ExitProcess),
