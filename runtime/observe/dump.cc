@@ -41,10 +41,10 @@ class Dumper {
  public:
   explicit Dumper(const DumpRequest& request)
       : may_interrupt_(request.may_interrupt), interrupted_(request.interrupted) {
-    modules_->load();
+    modules_->map();
     walker_forget();
   }
-  ~Dumper() { modules_->unload(); }
+  ~Dumper() { modules_->unmap(); }
   Dumper(const Dumper&) = delete;
   Dumper& operator=(const Dumper&) = delete;
 

@@ -82,8 +82,8 @@ bool Modules::add_line(const char* line, const char* end) {
   return true;
 }
 
-void Modules::load() {
-  unload();
+void Modules::map() {
+  unmap();
   long fd = raw_syscall(SYS_openat, AT_FDCWD, sys_arg("/proc/self/maps"), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
   char buf[4096 + 512];  // a whole path and the rest of a line
@@ -104,7 +104,7 @@ void Modules::load() {
   raw_syscall(SYS_close, fd);
 }
 
-void Modules::unload() {
+void Modules::unmap() {
   for (size_t i = 0; i < n_; ++i)
     if (modules_[i].file != nullptr) unmap_memory(const_cast<char*>(modules_[i].file), modules_[i].file_size);
   for (Cached& c : cache_) c = {};

@@ -25,8 +25,8 @@ struct Module {
 class Modules {
  public:
   // Reads the map anew; what find() gave before is void. Several hundred modules, if not all, fit in.
-  void load();
-  void unload();
+  void map();
+  void unmap();
 
   // The module that `address` lies in, parsed; null: none.
   Module* find(uint64_t address);

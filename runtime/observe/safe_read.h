@@ -13,6 +13,7 @@ size_t safe_read(uint64_t address, void* to, size_t size);
 
 template <class T>
 bool safe_read(uint64_t address, T* to) {
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are read, too
   return safe_read(address, static_cast<void*>(to), sizeof *to) == sizeof *to;
 }
 
