@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "runtime/os/kernel_action.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/futex.h"
@@ -106,14 +107,6 @@ long mask_call(long nr, long how, long set, long old, long size, long e, long f)
   return syscall_result(-error);
 }
 
-struct KernelAction {  // struct sigaction of the kernel
-  void* handler;
-  unsigned long flags;
-  void* restorer;
-  uint64_t mask;
-};
-constexpr unsigned long kRestorer = 0x04000000;
-
 long action_call(long nr, long sig, long action, long old, long size, long e, long f) {
   bool libcs = sig == 32 || sig == 33;
   if (size != kSetSize || libcs) return pass(nr, sig, action, old, size, e, f);
@@ -139,7 +132,8 @@ long altstack_call(long, long stack, long old, long, long, long, long) {
 
 // --- threads and processes
 
-// What Linux lets a thread change for itself alone. Where libc's function concerns the process, the system call does not.
+// What Linux lets a thread change for itself alone. Where libc's function concerns the process, the system call does
+// not.
 long own_call(long nr, long a, long b, long c, long d, long e, long f) {
   thread_wire();
   return pass(nr, a, b, c, d, e, f);
