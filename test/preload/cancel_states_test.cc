@@ -85,7 +85,7 @@ void Compute(uint64_t rounds) {
 }
 
 TEST(CancelStates, Computing) {
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 6; ++i) {
     Victim victim(Type::kAsynchronous, [] { Compute(~uint64_t{0}); });
     if (i % 2 == 0) victim.AwaitBegin();
     while (!victim.began()) sched_yield();
@@ -96,9 +96,9 @@ TEST(CancelStates, Computing) {
 
 // More than there are CPUs: most of them do not run when they are cancelled.
 TEST(CancelStates, ManyThatCompute) {
-  for (int round = 0; round < 3; ++round) {
+  for (int round = 0; round < 2; ++round) {
     std::vector<std::unique_ptr<Victim>> victims;
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < 6; ++i) {
       victims.push_back(std::make_unique<Victim>(Type::kAsynchronous, [] { Compute(~uint64_t{0}); }));
     }
     for (auto& victim : victims) victim->AwaitBegin();
@@ -129,7 +129,7 @@ TEST(CancelStates, InTheMidstOfShortCalls) {
       [] { getppid(); },
       [] { pthread_kill(pthread_self(), 0); },
   };
-  for (const auto& body : bodies) CancelIn(Type::kAsynchronous, body, 10);
+  for (const auto& body : bodies) CancelIn(Type::kAsynchronous, body, 3);
   // Those who were not cancelled are served as ever.
   Thread poster([&] {
     sem_post(&sem);
@@ -360,7 +360,7 @@ TEST(CancelStates, NobodyElse) {
       return &stop;
     });
   }
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 20; ++i) {
     Victim victim(i % 3 == 0 ? Type::kDeferred : Type::kAsynchronous, [i] {
       if (i % 2 == 0) sched_yield();
       if (i % 3 == 0) pthread_testcancel();
