@@ -17,12 +17,14 @@ inline long errno_of(long result) {
   return -1;
 }
 
-// All such calls are cancellation points. `ours` returns a result, -errno, or kUnpollable: let libc's function make the
-// call.
-template <class Ours, class Libcs>
+// All such calls but sendfile are cancellation points. `ours` returns a result, -errno, or kUnpollable: let libc's
+// function make the call.
+enum class Point { kCancels, kNot };
+template <Point point = Point::kCancels, class Ours, class Libcs>
 MN_INLINE long served(Ours ours, Libcs libcs) {
   if (!scheduled()) return libcs();
-  if (MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed))) cancellation_point();
+  if (point == Point::kCancels && MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed)))
+    cancellation_point();
   long result = ours();
   result = MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
   preempt_point();

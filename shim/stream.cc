@@ -66,12 +66,12 @@ MN_SHIM int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) {
 }
 
 MN_SHIM ssize_t sendfile(int out, int in, off_t* offset, size_t count) {
-  return served([&] { return io_sendfile(out, in, offset, count); },
-                [&] { return real.sendfile(out, in, offset, count); });
+  return served<Point::kNot>([&] { return io_sendfile(out, in, offset, count); },
+                             [&] { return real.sendfile(out, in, offset, count); });
 }
 MN_SHIM ssize_t sendfile64(int out, int in, off64_t* offset, size_t count) {
-  return served([&] { return io_sendfile(out, in, offset, count); },
-                [&] { return real.sendfile64(out, in, offset, count); });
+  return served<Point::kNot>([&] { return io_sendfile(out, in, offset, count); },
+                             [&] { return real.sendfile64(out, in, offset, count); });
 }
 
 MN_SHIM int setsockopt(int fd, int level, int option, const void* value, socklen_t size) {

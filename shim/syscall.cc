@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "runtime/os/kernel_action.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/futex.h"
@@ -105,14 +106,6 @@ long mask_call(long nr, long how, long set, long old, long size, long e, long f)
   if (error == 0 && old != 0 && !copy_out(old, &was, kSetSize)) error = EFAULT;
   return syscall_result(-error);
 }
-
-struct KernelAction {  // struct sigaction of the kernel
-  void* handler;
-  unsigned long flags;
-  void* restorer;
-  uint64_t mask;
-};
-constexpr unsigned long kRestorer = 0x04000000;
 
 long action_call(long nr, long sig, long action, long old, long size, long e, long f) {
   bool libcs = sig == 32 || sig == 33;

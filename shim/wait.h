@@ -4,6 +4,7 @@
 
 #include "runtime/init/init.h"
 #include "runtime/sync/cond.h"
+#include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -11,7 +12,9 @@ namespace mn {
 // The mutex is held again when a cancellation acts. A wait that a signal handler ended is a spurious wake-up.
 inline int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
   cancellation_point();
+  cancel_hold();
   int error = cond_wait(c, m, deadline);
+  cancel_release();
   if (MN_LIKELY(error != EINTR)) return error;
   cancellation_point();
   return 0;

@@ -14,6 +14,7 @@
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/usermem.h"
+#include "runtime/thread/cancel.h"
 
 namespace mn {
 namespace {
@@ -68,7 +69,7 @@ struct Vector : Transfer {
       if (size <= 0) return size;
       if (kind == FdKind::kPollFirst || !answers_empty(fd, size)) return -EAGAIN;
     }
-    long n = real.readv(fd, v->iov, v->count);
+    long n = cancel_allowed([=] { return real.readv(fd, v->iov, v->count); });
     return n >= 0 ? n : -errno;
   }
 
@@ -130,8 +131,10 @@ struct Vector : Transfer {
     if (ready_now(fd, POLLOUT) == 0) return -EAGAIN;
     while (iov->iov_len == 0) ++iov, --count;
     bool whole = fd_kind(v->state) == FdKind::kDevice || iov_size(iov, count) <= kPipeBuf;
-    long n = whole ? real.writev(fd, iov, count)
+    long n = cancel_allowed([=] {
+      return whole ? real.writev(fd, iov, count)
                    : real.write(fd, iov->iov_base, iov->iov_len < kPipeBuf ? iov->iov_len : kPipeBuf);
+    });
     return n >= 0 ? n : -errno;
   }
 };
@@ -212,6 +215,7 @@ long io_sendfile(int out, int in, off64_t* offset, size_t count) {
   FdState* s = fd_state(out);
   if (direct(s, count)) return kUnpollable;
   SendFile f{{EPOLLOUT, is_socket(s) ? SO_SNDTIMEO : 0, SendFile::attempt_sendfile, s}, in, offset, count};
+  f.cancels = false;
   return run_transfer(&f);
 }
 

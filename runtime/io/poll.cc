@@ -18,6 +18,7 @@
 #include "runtime/os/real.h"
 #include "runtime/sync/guard.h"
 #include "runtime/sync/interrupt.h"
+#include "runtime/thread/cancel.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -94,6 +95,11 @@ void end_poll(void* arg) {
   end_waits(p->waits, p->count);
 }
 
+void undo_poll(void* arg) {
+  cancel_unwound();
+  end_poll(arg);
+}
+
 long wait_with(Poll* p, char* memory) {
   p->waits = reinterpret_cast<FdWait*>(memory);
   p->again = reinterpret_cast<pollfd*>(memory + sizeof(FdWait) * static_cast<size_t>(p->count));
@@ -105,8 +111,10 @@ long wait_with(Poll* p, char* memory) {
     p->waits[i].exclusive = false;
     p->want[i] = static_cast<uint16_t>(p->fds[i].events);
   }
-  call_guarded(wait_and_look, p, end_poll, p);
+  cancel_hold();
+  call_guarded(wait_and_look, p, undo_poll, p);
   end_poll(p);
+  cancel_release();
   return p->result;
 }
 
@@ -142,9 +150,11 @@ long wait_for(pollfd* fds, int count, const Deadline& deadline) {
       [](void* arg) {
         auto* c = static_cast<Call*>(arg);
         c->result = wait_with(c->poll, c->memory);
+        cancel_hold();
       },
       &call, undo, &unmap);
   undo(&unmap);
+  cancel_release();
   return call.result;
 }
 
@@ -241,9 +251,11 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
         [](void* arg) {
           auto* c = static_cast<Call*>(arg);
           c->result = blocking([c] { return real.epoll_wait(c->epfd, c->events, c->most, c->ms); });
+          cancel_hold();
         },
         &call, undo, nullptr);
     undo(nullptr);
+    cancel_release();
     return call.result;
   }
   pollfd fd{epfd, POLLIN, 0};

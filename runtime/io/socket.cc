@@ -10,6 +10,7 @@
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/usermem.h"
+#include "runtime/thread/cancel.h"
 
 namespace mn {
 namespace {
@@ -155,7 +156,7 @@ struct Accept : Transfer {
       a->queued = true;
       return first && !valid(fd, a->flags) ? kUnpollable : -EAGAIN;
     }
-    int got = real.accept4(fd, a->from, a->from_size, a->flags);
+    int got = cancel_allowed([=] { return real.accept4(fd, a->from, a->from_size, a->flags); });
     if (got < 0) return -errno;
     fd_created(got, (a->flags & SOCK_NONBLOCK) != 0);
     return got;

@@ -9,6 +9,7 @@
 #include "runtime/io/wait.h"
 #include "runtime/sync/guard.h"
 #include "runtime/sync/interrupt.h"
+#include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -74,7 +75,8 @@ void wait_and_attempt(void* arg) {
     } else if (error == EINTR) {
       w->result = moved_or(t, -EINTR);
       if (before.ends_wait(deadline.never() && t->done == 0)) return;
-      cancellation_point();
+      cancel_if_due();
+      if (t->cancels) cancellation_point();
     } else if (error == ETIMEDOUT) {
       if (!deadline.passed()) continue;
       w->result = w->attempt();  // the timer may have been looked at before the descriptors
@@ -94,9 +96,14 @@ long transfer_wait(Transfer* t) {
   if (fd_nonblocking(t->state)) return t->attempted ? moved_or(t, -EAGAIN) : t->attempt(t, t->state->fd);
   Waiting w{t, FdOperation(t->state)};
   // A cancellation, or an exception from a signal handler, unwinds past us.
-  call_guarded(
-      wait_and_attempt, &w, [](void* op) { static_cast<FdOperation*>(op)->end(); }, &w.operation);
+  auto undo = [](void* op) {
+    cancel_unwound();
+    static_cast<FdOperation*>(op)->end();
+  };
+  cancel_hold();
+  call_guarded(wait_and_attempt, &w, undo, &w.operation);
   w.operation.end();
+  cancel_release();
   return w.result;
 }
 

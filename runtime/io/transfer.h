@@ -26,6 +26,7 @@ struct Transfer {
   FdState* state;
   long done = 0;
   bool attempted = true;
+  bool cancels = true;  // a cancellation point
 };
 
 // Outside; a cancellation point when it waits. Result, -errno, or kUnpollable.

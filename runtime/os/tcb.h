@@ -79,6 +79,11 @@ inline int tcb_tid(const void* tcb) {
 inline bool tcb_cancel_disabled(const void* tcb) {
   return (static_cast<const volatile char*>(tcb)[tcb_layout.cancelstate] & 1) != 0;
 }
+// Asynchronous, as the program or a call of libc's that blocks has made it.
+inline bool tcb_cancel_asynchronous(const void* tcb) {
+  int bit = tcb_layout.canceltype == tcb_layout.cancelstate ? 2 : 1;
+  return (static_cast<const volatile char*>(tcb)[tcb_layout.canceltype] & bit) != 0;
+}
 inline void tcb_set_tid(void* tcb, int tid) {
   *reinterpret_cast<int*>(static_cast<char*>(tcb) + tcb_layout.tid) = tid;
 }

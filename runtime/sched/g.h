@@ -64,6 +64,9 @@ struct G {
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
   std::atomic<bool> cancel_poke{false};
+  // thread/cancel.h: how often it is held; it is to act later; the next signal is to be acted upon, wherever.
+  uint16_t cancel_held = 0;
+  bool cancel_due = false, cancel_now = false;
 
   // What it is parked on (sync/waitq.h). `wait_key` announces the bucket; `waiter` is written under that bucket's lock.
   std::atomic<const void*> wait_key{nullptr};

@@ -204,6 +204,8 @@ void reset_life(G* g) {
   g->sigpend.store(0, std::memory_order_relaxed);
   g->cancelled.store(false, std::memory_order_relaxed);
   g->cancel_poke.store(false, std::memory_order_relaxed);
+  g->cancel_held = 0;
+  g->cancel_due = g->cancel_now = false;
   g->wait_key.store(nullptr, std::memory_order_relaxed);
   g->waiter = nullptr;
   g->guards = nullptr;

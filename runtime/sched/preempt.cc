@@ -51,6 +51,7 @@
 #include "runtime/arch/inject.h"
 #include "runtime/base/options.h"
 #include "runtime/os/clock.h"
+#include "runtime/os/kernel_action.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
@@ -65,14 +66,6 @@ namespace {
 constexpr int kSignal = 33;
 constexpr int kDirectCode = -0x6d70;  // of signals that we send without a timer
 constexpr size_t kToSpare = 2048;     // on a thread's own stack, for give_way() and a handler of the program's
-constexpr unsigned long kRestorer = 0x04000000;  // SA_RESTORER, asm/signal.h
-
-struct KernelAction {  // Linux struct sigaction, as rt_sigaction(2) takes it
-  void* handler;
-  unsigned long flags;
-  void* restorer;
-  uint64_t mask;
-};
 
 struct Range {
   uintptr_t low = 0, high = 0;
@@ -138,10 +131,6 @@ bool has_room(const G* g, const ucontext_t* uc) {
 
 // --- the signal
 
-long kernel_action(const KernelAction* action, KernelAction* old) {
-  return raw_syscall(SYS_rt_sigaction, kSignal, sys_arg(action), sys_arg(old), 8);
-}
-
 bool arm(int timer) {
   // In nanoseconds of CPU time: as soon as the thread has run at all, at the next tick.
   itimerspec soon{{0, 0}, {0, 1}};
@@ -190,14 +179,13 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
 // libc installs its own handler when it needs it, and again in a forked child.
 bool take_signal() {
   KernelAction present{};
-  if (kernel_action(nullptr, &present) != 0) return false;
+  if (kernel_action(kSignal, nullptr, &present) != 0) return false;
   if (present.handler == reinterpret_cast<void*>(on_preempt)) return true;
-  // Without libc's handler there is no return trampoline to borrow.
-  if ((present.flags & kRestorer) == 0 || address(present.handler) <= 1) return false;
+  if (!present.has_handler()) return false;
   g_libcs.store(present.handler, std::memory_order_relaxed);
   KernelAction ours{reinterpret_cast<void*>(on_preempt), SA_SIGINFO | SA_RESTART | SA_ONSTACK | kRestorer,
                     present.restorer, ~uint64_t{0}};
-  return kernel_action(&ours, nullptr) == 0;
+  return kernel_action(kSignal, &ours, nullptr) == 0;
 }
 
 int make_timer(int ktid) {

@@ -2,7 +2,6 @@
 // What to make of a wait that a signal or a cancellation ended (EINTR), for calls that are no cancellation points.
 #pragma once
 
-#include "runtime/os/syscall.h"
 #include "runtime/sched/g.h"
 
 namespace mn {
@@ -13,11 +12,8 @@ class Interruption {
   explicit Interruption(const G* g)
       : g_(g), run_(g->handlers_run), abrupt_(g->handlers_run_abrupt), preemptions_(g->preempt_signals) {}
 
-  // Outside, after it. True: it is over, for handlers ran; with `restarts`, for one without SA_RESTART ran. An
-  // asynchronous cancellation acts here.
+  // Outside, after it. True: it is over, for handlers ran; with `restarts`, for one without SA_RESTART ran.
   bool ends_wait(bool restarts) const {
-    if (g_->cancelled.load(std::memory_order_relaxed))
-      raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), 32 /* SIGCANCEL, whose handler knows */);
     return restarts ? g_->handlers_run_abrupt != abrupt_ : g_->handlers_run != run_;
   }
 

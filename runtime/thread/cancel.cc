@@ -1,38 +1,158 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cancellation. libc keeps the state, in the TCB, and unwinds; a thread that runs gets libc's SIGCANCEL on its M, one
-// that is parked is made to end its wait and looks itself.
+// Cancellation. libc keeps the state, in the TCB, and unwinds. An asynchronous one, and one of a thread that blocks in
+// a cancellation point of libc's, comes to libc by signal 32: its handler looks at the thread that it interrupts. It
+// can only be let look at the right one, and where it may unwind:
+//
+//   the thread                          learns of it
+//   waits in libmn                      at the end of its wait, which is ended
+//   is inside, or waits for a P         when it leaves
+//   runs or blocks outside              at once: its M gets signal 32
+//   the same, while it is held          when it is no more (cancel.h)
+//   has left the M meanwhile            it was inside, see above; who runs there instead does not notice
+//
+// So libc's handler is not called but by ours, on_cancel(). "When it leaves" is G::sigpend's kCancelBit, which every
+// leave() looks at: then the thread sends itself the signal, to be acted upon here and now (cancel_now).
+//
+// The signal is not blocked while libc's handler unwinds (SA_NODEFER), for the mask is the kernel thread's and others
+// run there before the clean-up handlers are through. It is sent only where libc would have sent it, which ends calls
+// that never restart.
+#include "runtime/thread/cancel.h"
+
+#include <gnu/libc-version.h>
+#include <linux/membarrier.h>
+#include <signal.h>
+
+#include "runtime/os/kernel_action.h"
+#include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
+namespace {
+
+constexpr int kSignal = 32;
+
+enum Taken : int { kNotYet, kBeingTaken, kTaken };
+constinit std::atomic<int> g_taken{kNotYet};
+constinit std::atomic<void*> g_libcs{nullptr};  // libc's handler
+constinit bool g_always = false;                // it wants the signal of every cancellation
+
+// A wait for signals has them blocked, and ends with a cancellation point.
+bool held(const G* g) {
+  return g->cancel_held != 0 || g->sigwaits.load(std::memory_order_relaxed) != 0;
+}
+
+void on_cancel(int sig, siginfo_t* info, void* context) {
+  G* g = this_g();
+  auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
+  // Threads that libc runs.
+  if (g == nullptr || (g->wired && g->slot == nullptr && g != sched.main_g)) return libcs(sig, info, context);
+  if (g->system || !g->cancelled.load(std::memory_order_relaxed)) return;
+  if (!g->cancel_now && (g->locks != 0 || held(g))) return;
+  g->cancel_now = g->cancel_due = false;
+  g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
+  libcs(sig, info, context);
+}
+
+// From 2.41 on glibc does not mark a thread that blocks in a cancellation point: its handler looks where it is.
+bool signals_always() {
+  const char* minor = gnu_get_libc_version() + 2;  // "2."
+  int number = 0;
+  while (*minor >= '0' && *minor <= '9') number = number * 10 + (*minor++ - '0');
+  return number >= 41;
+}
+
+// libc installs its handler at the first cancellation, which therefore is one of nobody: a thread that has ended.
+void take_signal() {
+  if (g_taken.load(std::memory_order_acquire) == kTaken) return;  // Acquire: pairs with the release below.
+  int not_yet = kNotYet;
+  if (!g_taken.compare_exchange_strong(not_yet, kBeingTaken, std::memory_order_relaxed)) {
+    // Acquire: pairs with the release below.
+    while (g_taken.load(std::memory_order_acquire) != kTaken) thread_yield();
+    return;
+  }
+  cancel_hold();
+  size_t size = round_up(tcb_layout.size, kPageSize);
+  if (void* nobody = map_memory(size)) {
+    tcb_set_tid(nobody, kFakeTidBase);
+    real.pthread_cancel(reinterpret_cast<pthread_t>(nobody));
+    unmap_memory(nobody, size);
+  }
+  KernelAction action{};
+  if (kernel_action(kSignal, nullptr, &action) == 0 && action.has_handler()) {
+    g_libcs.store(action.handler, std::memory_order_relaxed);
+    g_always = signals_always();
+    action.handler = reinterpret_cast<void*>(on_cancel);
+    action.flags |= SA_RESTART | SA_NODEFER;
+    kernel_action(kSignal, &action, nullptr);
+  }
+  g_taken.store(kTaken, std::memory_order_release);  // Release: pairs with the acquires above.
+  cancel_release();
+}
+
+void signal_m(G* g) {
+  M* m = g->m.load(std::memory_order_relaxed);
+  if (g->state == GState::kRunning && m != nullptr)
+    raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), kSignal);
+}
+
+}  // namespace
 
 int thread_cancel(pthread_t t) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_cancel(t);
+  take_signal();
   if (g == self_g()) {
     g->cancelled.store(true, std::memory_order_relaxed);
     return real.pthread_cancel(t);
   }
-  // Sets the bit in the TCB and readies libc's handler; the signal that it sends goes to no kernel thread.
+  // Sets the bit in the TCB. The signal that it may send goes to no kernel thread, main's own apart.
+  bool asynchronous = tcb_cancel_asynchronous(g->tp);
   real.pthread_cancel(t);
   g->cancelled.store(true, std::memory_order_relaxed);
-  g->cancel_poke.store(true, std::memory_order_seq_cst);  // pairs with must_look_up
+  g->sigpend.fetch_or(kCancelBit, std::memory_order_seq_cst);  // pairs with must_look_up
+  g->cancel_poke.store(true, std::memory_order_seq_cst);       // pairs with must_look_up
   enter();
-  bool parked = interrupt_wait(g);
+  if (!interrupt_wait(g)) {
+    // Either we see that it runs, and where, or it sees the bit when it leaves.
+    if (sched.fence_on_enter)
+      std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter's
+    else
+      raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    bool waits_for_signals = g->sigwaits.load(std::memory_order_relaxed) != 0;
+    bool wanted = g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals;
+    // Natively who has disabled it is left alone; a call that never restarts would end.
+    if (wanted && !tcb_cancel_disabled(g->tp)) signal_m(g);
+  }
   leave();
-  // Natively who has disabled it is left alone; a call that never restarts would end.
-  if (tcb_cancel_disabled(g->tp)) return 0;
-  M* m = g->m.load(std::memory_order_relaxed);
-  if (!parked && g->state == GState::kRunning && m != nullptr)
-    raw_syscall(SYS_tgkill, sys_getpid(), m->ktid.load(std::memory_order_relaxed), 32 /* SIGCANCEL */);
   return 0;
+}
+
+void cancel_act(G* g) {
+  if (tcb_cancel_disabled(g->tp)) return;
+  g->cancel_due = false;
+  g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
+  if (g_libcs.load(std::memory_order_relaxed) == nullptr) return;
+  g->cancel_now = true;
+  raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), kSignal);
+}
+
+void cancel_arrived(G* g) {
+  g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
+  if (held(g) || tcb_cancel_disabled(g->tp))
+    g->cancel_due = true;
+  else
+    cancel_act(g);
 }
 
 void cancellation_point() {
   G* g = self_g();
-  if (g->cancelled.load(std::memory_order_relaxed)) real.pthread_testcancel();
+  if (MN_LIKELY(!g->cancelled.load(std::memory_order_relaxed))) return;
+  bool due = g->cancel_due || (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
+  if (due) cancel_act(g);
+  real.pthread_testcancel();
 }
 
 }  // namespace mn

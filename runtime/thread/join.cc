@@ -8,6 +8,7 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -22,6 +23,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   if (g == self || self->joiner.load(std::memory_order_relaxed) == g) return EDEADLK;
   bool claimed = false, taken = false;
   do {
+    cancel_hold();
     enter();
     // G::joiner and G::life are written under the bucket's lock, which the check holds.
     int error = wait_if(&g->life, {deadline, nullptr, WaitKind::kJoin}, [&] {
@@ -32,12 +34,16 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
       return (g->life.load(std::memory_order_relaxed) & kDead) == 0;
     });
     leave();
-    if (taken) return EINVAL;
+    if (taken) {
+      cancel_release();
+      return EINVAL;
+    }
     bool over = error == ETIMEDOUT && deadline.passed();
     if (over || error == EINTR) {
       g->joiner.store(nullptr, std::memory_order_relaxed);
       claimed = false;
     }
+    if (over || !claimed) cancel_release();
     if (over) return ETIMEDOUT;
     if (error == EINTR) cancellation_point();
     // Acquire: pairs with the release of kDead in end.cc.
@@ -49,6 +55,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
     gpool_put(g);
     leave();
   }
+  cancel_release();
   return 0;
 }
 

@@ -31,6 +31,7 @@
 
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/cancel.h"
 #include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
@@ -114,6 +115,10 @@ void deliver(G* g) {
   }
   for (;;) {
     uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit);
+    if (MN_UNLIKELY((due & kCancelBit) != 0)) {
+      cancel_arrived(g);
+      continue;
+    }
     if (due == 0) return;
     int sig = __builtin_ctzll(due) + 1;
     // Before the records: one noted later sets it again (pairs with note_signal).
@@ -364,7 +369,8 @@ int signal_take(G* g, uint64_t set, siginfo_t* info) {
 }
 
 uint64_t signal_pending(const G* g) {
-  return (g->sigpend.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) & ~kPolicyBit;
+  return (g->sigpend.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) &
+         ~(kPolicyBit | kCancelBit);
 }
 
 void signal_run_unblocked(G* g, uint64_t mask) {

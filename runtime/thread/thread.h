@@ -35,7 +35,7 @@ int thread_detach(pthread_t t);
 // As the kernel's exit: no destructors, no clean-up handlers; the status is the process's if this is the last thread.
 [[noreturn]] void thread_exit_raw(int status);
 int thread_cancel(pthread_t t);
-// Acts on a cancellation of the calling thread, if there is one and it is enabled.
+// Acts on a cancellation of the calling thread, if there is one and it is enabled. Outside.
 void cancellation_point();
 
 int thread_getattr(pthread_t t, pthread_attr_t* attr);

@@ -11,6 +11,7 @@ libmn was at work, see verdict.py. What differs from that a test says itself:
   // test: procs=1,2            runs with these MN_PROCS only
   // test: timeout=300          seconds, for a program that needs long
   // test: signal=yes           the program is meant to die of a signal
+  // test: stress=60            seconds, given to the program as its argument by `make stress`
 """
 
 import collections
@@ -28,7 +29,7 @@ TIMEOUT = 55
 UNDER_LIBMN = 'UnderLibmn'
 SOURCE_SUFFIXES = ('.c', '.cc')
 DIRECTIVE = re.compile(r'^\W*test: (\w+=.*?)\W*$', re.MULTILINE)
-DIRECTIVES = {'native', 'procs', 'timeout', 'signal'}
+DIRECTIVES = {'native', 'procs', 'timeout', 'signal', 'stress'}
 TAIL_LINES = 25
 # What GoogleTest says of every run.
 GTEST_NOISE = re.compile(r'\[[=-]{10}\]|Note: Google Test filter|Running main|\s*$|'
@@ -54,7 +55,14 @@ class Test:
         self.timeout = float(directives.get('timeout', 0))
         self.procs = directives.get('procs')
         self.may_die = directives.get('signal') == 'yes'
+        self.stress = directives.get('stress')
         self.expected = None    # stdout, where a file says it
+
+    def lengthen(self):
+        """For `make stress`."""
+        if self.stress:
+            self.argv = [*self.argv, self.stress]
+            self.timeout = self.timeout or 4 * float(self.stress)
 
     def wants(self, procs):
         return self.procs is None or str(procs) in self.procs.split(',')

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// For who must not be unwound in the middle, and for signal.cc; cancel.cc has the rules.
+#pragma once
+
+#include "runtime/sched/g.h"
+
+namespace mn {
+
+// In G::sigpend, where libc's signal 33 would be: a cancellation that the thread has not learned of.
+constexpr uint64_t kCancelBit = uint64_t{1} << 32;
+
+// The bit is set and the G is leaving libmn.
+void cancel_arrived(G* g);
+
+// Between the two the calling thread, which has something to put right, acts on an asynchronous cancellation at
+// cancellation_point() only; and in the end. They nest. Who is unwound in between forgets them all.
+inline void cancel_hold() {
+  ++this_g()->cancel_held;
+}
+void cancel_act(G* g);
+inline void cancel_release() {
+  G* g = this_g();
+  if (--g->cancel_held != 0) return;
+  // What is noted only, the next leave() finds; but the next may be long after a signal that came while it was held.
+  bool noted = (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
+  if (MN_UNLIKELY(noted || g->cancel_due)) cancel_act(g);
+}
+// Outside, held. An asynchronous one acts.
+inline void cancel_if_due() {
+  G* g = this_g();
+  if (MN_UNLIKELY(g->cancel_due)) cancel_act(g);
+}
+inline void cancel_unwound() {
+  this_g()->cancel_held = 0;
+}
+
+// A call of libc's that may block, in between: unwinding is provided for.
+template <class Call>
+auto cancel_allowed(Call call) {
+  G* g = this_g();
+  uint16_t held = g->cancel_held;
+  g->cancel_held = 0;
+  auto result = call();
+  g->cancel_held = held;
+  return result;
+}
+
+}  // namespace mn
