@@ -107,10 +107,17 @@ bool create_m() {
 }
 
 // Gs and a P are there, but no M, and none can be had. It goes on when one of those in the kernel comes back, or when
-// sysmon asks again and there is one.
+// sysmon asks again and there is one. Only what lasts is said: while another thread is in execve(2), the kernel refuses
+// new ones (copy_fs: EAGAIN).
 void say_none_left(int n_ms) {
+  constexpr int64_t kLasts = 500'000'000;
+  static constinit int64_t since = 0;
+  static constinit int64_t last = 0;
   static constinit bool said = false;
-  if (said) return;
+  const int64_t now = now_ns();
+  if (since == 0 || now - last > kLasts) since = now;
+  last = now;
+  if (said || now - since < kLasts) return;
   said = true;
   Text line;
   line << "libmn: " << n_ms << " kernel threads are blocked in system calls, and ";

@@ -25,9 +25,11 @@ inline bool mutex_is_libcs(const pthread_mutex_t* m) {
   return (m->__data.__kind & kMutexLibcKinds) != 0;
 }
 
-// Robust and priority-inheriting or -protecting ones.
+// Robust and priority-inheriting or -protecting ones, and shared ones that compare their owner's id with the caller's.
 inline bool mutex_needs_kernel_thread(const pthread_mutex_t* m) {
-  return (m->__data.__kind & (0x10 | 0x20 | 0x40)) != 0;
+  const int kind = m->__data.__kind;
+  const bool compares_owners = (kind & 3) == PTHREAD_MUTEX_RECURSIVE || (kind & 3) == PTHREAD_MUTEX_ERRORCHECK;
+  return (kind & (0x10 | 0x20 | 0x40)) != 0 || ((kind & 0x80) != 0 && compares_owners);
 }
 
 // All return errno values exactly as glibc does.

@@ -41,7 +41,7 @@ void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
 void thread_wire() {
   G* g = self_g();
   if (g->wired && g->slot == nullptr) return;  // the kernel's own already
-  if (tcb_tid(g->tp) == sys_gettid() && g->wired) return;
+  if (g->wired && tcb_tid(g->tp) == g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed)) return;
   enter();
   wire_self();
   tcb_set_tid(g->tp, sys_gettid());

@@ -1,52 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests mutexes, condition variables and locks that glibc keeps: robust, PI, process-shared.
+// Tests mutexes and condition variables that glibc keeps: robust, PI, process-shared.
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <vector>
 
-#include "util.h"
+#include "shared_mutex.h"
 
 namespace {
 
 using test::In;
+using test::Init;
+using test::Shared;
 using test::Thread;
-
-struct Options {
-  int type = PTHREAD_MUTEX_NORMAL;
-  int protocol = PTHREAD_PRIO_NONE;
-  int robust = PTHREAD_MUTEX_STALLED;
-  int pshared = PTHREAD_PROCESS_PRIVATE;
-};
-
-void Init(pthread_mutex_t* mutex, const Options& options) {
-  pthread_mutexattr_t attr;
-  ASSERT_EQ(pthread_mutexattr_init(&attr), 0);
-  ASSERT_EQ(pthread_mutexattr_settype(&attr, options.type), 0);
-  ASSERT_EQ(pthread_mutexattr_setprotocol(&attr, options.protocol), 0);
-  ASSERT_EQ(pthread_mutexattr_setrobust(&attr, options.robust), 0);
-  ASSERT_EQ(pthread_mutexattr_setpshared(&attr, options.pshared), 0);
-  ASSERT_EQ(pthread_mutex_init(mutex, &attr), 0);
-  ASSERT_EQ(pthread_mutexattr_destroy(&attr), 0);
-}
-
-// Memory that forked processes share.
-template <typename T>
-class Shared {
- public:
-  Shared() {
-    void* memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    EXPECT_NE(memory, MAP_FAILED);
-    object_ = static_cast<T*>(memory);
-  }
-  ~Shared() { munmap(object_, sizeof(T)); }
-  T* operator->() { return object_; }
-
- private:
-  T* object_;
-};
+using Options = test::MutexOptions;
 
 class Kinds : public testing::TestWithParam<Options> {};
 
@@ -282,118 +250,6 @@ TEST(PrioProtect, CeilingOfTheMutex) {
     pthread_mutex_t plain = PTHREAD_MUTEX_INITIALIZER;
     EXPECT_EQ(pthread_mutex_getprioceiling(&plain, &ceiling), EINVAL);
   });
-}
-
-// A turn that goes round between processes and their threads, by mutex and condition variable.
-struct Ring {
-  pthread_mutex_t mutex;
-  pthread_cond_t cond;
-  int turn;
-};
-
-constexpr int kProcesses = 3;
-constexpr int kThreadsEach = 2;
-constexpr int kRounds = 40;
-
-void TakeTurns(Ring* ring, int process) {
-  std::vector<Thread> threads;
-  for (int t = 0; t < kThreadsEach; ++t) {
-    threads.emplace_back([ring, process, t] {
-      const int me = process * kThreadsEach + t;
-      for (int i = 0; i < kRounds; ++i) {
-        pthread_mutex_lock(&ring->mutex);
-        while (ring->turn % (kProcesses * kThreadsEach) != me) {
-          pthread_cond_wait(&ring->cond, &ring->mutex);
-        }
-        ++ring->turn;
-        pthread_cond_broadcast(&ring->cond);
-        pthread_mutex_unlock(&ring->mutex);
-      }
-      return nullptr;
-    });
-  }
-}
-
-TEST(ProcessShared, MutexAndCondBetweenProcesses) {
-  Shared<Ring> ring;
-  Init(&ring->mutex, {.pshared = PTHREAD_PROCESS_SHARED});
-  pthread_condattr_t attr;
-  ASSERT_EQ(pthread_condattr_init(&attr), 0);
-  ASSERT_EQ(pthread_condattr_setpshared(&attr, PTHREAD_PROCESS_SHARED), 0);
-  ASSERT_EQ(pthread_cond_init(&ring->cond, &attr), 0);
-  std::vector<pid_t> children;
-  for (int p = 1; p < kProcesses; ++p) {
-    const pid_t child = fork();
-    ASSERT_NE(child, -1);
-    if (child == 0) {
-      alarm(test::kChildSeconds);
-      TakeTurns(ring.operator->(), p);
-      _exit(p);
-    }
-    children.push_back(child);
-  }
-  TakeTurns(ring.operator->(), 0);
-  for (int p = 1; p < kProcesses; ++p) {
-    EXPECT_TRUE(test::Exited(test::WaitFor(children[p - 1]), p));
-  }
-  EXPECT_EQ(ring->turn, kProcesses * kThreadsEach * kRounds);
-}
-
-TEST(ProcessShared, RwlockBarrierAndSpinBetweenProcesses) {
-  struct State {
-    pthread_rwlock_t rwlock;
-    pthread_barrier_t barrier;
-    pthread_spinlock_t spin;
-    int written;
-    int spun;
-  };
-  Shared<State> shared;
-  pthread_rwlockattr_t rwattr;
-  ASSERT_EQ(pthread_rwlockattr_init(&rwattr), 0);
-  ASSERT_EQ(pthread_rwlockattr_setpshared(&rwattr, PTHREAD_PROCESS_SHARED), 0);
-  ASSERT_EQ(pthread_rwlock_init(&shared->rwlock, &rwattr), 0);
-  pthread_barrierattr_t battr;
-  ASSERT_EQ(pthread_barrierattr_init(&battr), 0);
-  ASSERT_EQ(pthread_barrierattr_setpshared(&battr, PTHREAD_PROCESS_SHARED), 0);
-  ASSERT_EQ(pthread_barrier_init(&shared->barrier, &battr, 2 * kThreadsEach), 0);
-  ASSERT_EQ(pthread_spin_init(&shared->spin, PTHREAD_PROCESS_SHARED), 0);
-  auto work = [&] {
-    std::atomic<int> serial = 0;
-    {
-      std::vector<Thread> threads;
-      for (int t = 0; t < kThreadsEach; ++t) {
-        threads.emplace_back([&] {
-          for (int i = 0; i < kRounds; ++i) {
-            pthread_rwlock_wrlock(&shared->rwlock);
-            ++shared->written;
-            pthread_rwlock_unlock(&shared->rwlock);
-            pthread_spin_lock(&shared->spin);
-            ++shared->spun;
-            pthread_spin_unlock(&shared->spin);
-            const int result = pthread_barrier_wait(&shared->barrier);
-            if (result == PTHREAD_BARRIER_SERIAL_THREAD) ++serial;
-            pthread_rwlock_rdlock(&shared->rwlock);
-            if (shared->written < (i + 1) * 2 * kThreadsEach) serial += 1000;
-            pthread_rwlock_unlock(&shared->rwlock);
-          }
-          return nullptr;
-        });
-      }
-    }
-    return serial.load();
-  };
-  const pid_t child = fork();
-  ASSERT_NE(child, -1);
-  if (child == 0) {
-    alarm(test::kChildSeconds);
-    _exit(work());
-  }
-  const int serial = work();
-  const int status = test::WaitFor(child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(serial + WEXITSTATUS(status), kRounds);
-  EXPECT_EQ(shared->written, 2 * kThreadsEach * kRounds);
-  EXPECT_EQ(shared->spun, 2 * kThreadsEach * kRounds);
 }
 
 }  // namespace

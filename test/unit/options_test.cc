@@ -3,6 +3,7 @@
 #include "runtime/base/options.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <string>
 #include <vector>
@@ -64,6 +65,17 @@ TEST(Options, FlagsAreASet) {
   EXPECT_EQ(Parse({"MN_DISABLE=fsgsbase,fsgsbase"}).options.disable, DisableBit::kDisableFsGsBase);
 }
 
+TEST(Options, SignalsByNameAndNumber) {
+  EXPECT_EQ(Parse({}).options.dump_signal, mn::kDumpSignalDefault);
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=none"}).options.dump_signal, 0u);
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=0"}).options.dump_signal, 0u);
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=USR1"}).options.dump_signal, uint64_t{SIGUSR1});
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=SIGUSR2"}).options.dump_signal, uint64_t{SIGUSR2});
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=3"}).options.dump_signal, uint64_t{SIGQUIT});
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=34"}).options.dump_signal, 34u);
+  EXPECT_EQ(Parse({"MN_DUMP_SIGNAL=64"}).options.dump_signal, 64u);
+}
+
 struct Bad {
   const char* variable;
   const char* value;
@@ -82,7 +94,8 @@ TEST_P(BadOption, IsNamedWithItsValueAndRange) {
 
 constexpr const char* kProcs = "a number from 1 to 256";
 constexpr const char* kMode = "one of mn|1:1";
-constexpr const char* kDisable = "a list of fsgsbase,guard_install,membarrier";
+constexpr const char* kDisable = "a list of fsgsbase,guard_install,membarrier,cpu_timers";
+constexpr const char* kSignal = "none, or the name or number of a signal that can be caught and means no fault";
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadOption,
@@ -94,7 +107,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"MN_MODE", "|", kMode}, Bad{"MN_SWITCH", "ASM", "one of asm|ucontext"},
                     Bad{"MN_STATS", "2", "one of 0|1"}, Bad{"MN_DISABLE", "fsgs", kDisable},
                     Bad{"MN_DISABLE", "fsgsbase,", kDisable}, Bad{"MN_DISABLE", ",fsgsbase", kDisable},
-                    Bad{"MN_DISABLE", ",", kDisable}, Bad{"MN_DISABLE", "fsgsbase,guard_install,x", kDisable}));
+                    Bad{"MN_DISABLE", ",", kDisable}, Bad{"MN_DISABLE", "fsgsbase,guard_install,x", kDisable},
+                    Bad{"MN_DUMP_SIGNAL", "SEGV", kSignal}, Bad{"MN_DUMP_SIGNAL", "KILL", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "9", kSignal}, Bad{"MN_DUMP_SIGNAL", "11", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "33", kSignal}, Bad{"MN_DUMP_SIGNAL", "65", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "SIG", kSignal}, Bad{"MN_DUMP_SIGNAL", "usr1", kSignal}));
 
 TEST(Options, TheFirstBadOneIsReported) {
   EXPECT_NE(Parse({"MN_STATS=x", "MN_PROCS=x"}).error.find("MN_PROCS"), std::string::npos) << "in the table's order";
@@ -124,6 +141,7 @@ TEST(Options, HelpHasALineForEach) {
 #define NUMBER(field, variable, dflt, least, most, help) variable,
 #define CHOICE(field, variable, dflt, words, help) variable,
 #define FLAGS(field, variable, words, help) variable,
+#define SIGNAL(field, variable, dflt, help) variable,
 #include "runtime/base/options.def"
        }) {
     ASSERT_LT(options, help_lines.size());
