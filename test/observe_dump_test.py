@@ -31,7 +31,7 @@ class Dump(unittest.TestCase):
          'run_once_more'),
         ('joiner', r'waiting for thread 1 to end, [\d.]+ m?s', 'wait_to_join'),
         ('sleeper', r'waiting for its sleep to end, [\d.]+ m?s, at most 9\d\d.\d s more', 'sleep_long'),
-        ('reader', r'waiting for descriptor \d+ to be read from, [\d.]+ m?s', 'wait_for_data'),
+        ('receiver', r'waiting for descriptor \d+ to be read from, [\d.]+ m?s', 'wait_for_data'),
         ('kernel', r'(in system call read|interrupted by the signal), on kernel thread \d+',
          'read_silence'),
         ('ended', 'ended, not joined', None),

@@ -116,7 +116,11 @@ void drop_watch(M* m) {
 void rouse(M* m) {
   bool polls = netpoll.poller.load(std::memory_order_relaxed) == m;
   m->note.signal();
-  if (polls) netpoll.interrupt();
+  if (!polls) return;
+  if (this_g()->m.load(std::memory_order_relaxed)->own_descriptors)
+    request_interrupt();
+  else
+    netpoll.interrupt();
 }
 
 void ready_events(const epoll_event* events, int n) {

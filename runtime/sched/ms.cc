@@ -10,6 +10,7 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
+#include "runtime/sched/netpoll.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
@@ -25,6 +26,7 @@ constinit Note g_creator_note;
 constinit G g_creator_g;
 constinit std::atomic<bool> g_creator_alive{false};
 constinit std::atomic<Hook> g_errand{nullptr};
+constinit std::atomic<bool> g_interrupt{false};
 
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
@@ -150,6 +152,7 @@ void* creator_main(void*) {
     }
   }
   for (;;) {
+    if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
     sched.lock.lock();
@@ -170,6 +173,11 @@ void* creator_main(void*) {
 }  // namespace
 
 void request_m() {
+  g_creator_note.signal();
+}
+
+void request_interrupt() {
+  g_interrupt.store(true, std::memory_order_relaxed);
   g_creator_note.signal();
 }
 
@@ -291,6 +299,7 @@ void sched_reset_after_fork() {
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
   sched.helpers_lost = true;
   g_errand.store(nullptr, std::memory_order_relaxed);
+  g_interrupt.store(false, std::memory_order_relaxed);
   for (int i = 0; i < sched.nprocs; ++i) {
     P* p = sched.ps[i];
     p->runq.reset_after_fork();

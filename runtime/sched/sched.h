@@ -85,12 +85,13 @@ struct M {
   uint64_t kmask = 0;  // the kernel's signal mask of this thread
   AltStack altstack;   // and its alternate stack
   bool spinning = false;
-  bool wired = false;      // belongs to one G, has no P
-  Note note;               // where it sleeps when it has no P or nothing to do
-  P* given = nullptr;      // P handed over with the wake-up; Sched::lock or the sleeping M
-  M* next_idle = nullptr;  // Sched::lock
-  bool listed = false;     // Sched::lock: on the list of idle Ms
-  M* all_next = nullptr;   // Sched::lock
+  bool wired = false;            // belongs to one G, has no P
+  bool own_descriptors = false;  // sysmon: none of the process's are there
+  Note note;                     // where it sleeps when it has no P or nothing to do
+  P* given = nullptr;            // P handed over with the wake-up; Sched::lock or the sleeping M
+  M* next_idle = nullptr;        // Sched::lock
+  bool listed = false;           // Sched::lock: on the list of idle Ms
+  M* all_next = nullptr;         // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
   int id = 0;
@@ -223,6 +224,8 @@ void poll_neglected(int64_t now);
 int sched_start(G* self);
 int sched_start_helpers(G* self);
 void request_m();  // ask the creator thread for one more M
+// Has the creator thread end the poller's sleep, for whoever cannot write to its descriptor.
+void request_interrupt();
 // Runs once on the creator thread, soon. May be called in a signal handler. A later errand replaces one that has not
 // been begun.
 void request_errand(Hook errand);

@@ -293,7 +293,7 @@ void* sysmon_main(void*) {
   g_n_lost = 0;
   g_sysmon_g.system = g_sysmon_g.wired = true;
   g_sysmon_g.tp = thread_pointer();
-  g_sysmon_m.wired = true;
+  g_sysmon_m.wired = g_sysmon_m.own_descriptors = true;
   g_sysmon_m.cur = &g_sysmon_g;
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;

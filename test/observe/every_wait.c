@@ -46,6 +46,7 @@ EXPORTED void* wait_for_cond(void* arg) {
 EXPORTED void* wait_to_read(void* arg) {
   pthread_setname_np(pthread_self(), "reader");
   begun++;
+  begun++;
   pthread_rwlock_rdlock(&written);
   return arg;
 }
@@ -97,7 +98,8 @@ EXPORTED void* read_silence(void* arg) {
 }
 EXPORTED void* wait_for_data(void* arg) {
   char c;
-  pthread_setname_np(pthread_self(), "reader");
+  pthread_setname_np(pthread_self(), "receiver");
+  begun++;
   return read(silent[0], &c, 1) == 1 ? arg : NULL;
 }
 EXPORTED void* end_at_once(void* arg) {
