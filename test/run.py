@@ -4,6 +4,7 @@
 
   unit       the GoogleTest binaries given, or all under build/unit, build/asan, build/tsan
   scripts    test/mn_test.py
+  observe    test/observe_test.py and its like: dumps, deadlocks, schedtrace, statistics
   first_op   test/programs/first_op/run.py: every exported function, called first of all
   native     each preload test and program without libmn: must pass, and is the oracle
   libmn      the same with MN_PROCS=1, 2 and 8
@@ -32,10 +33,11 @@ import unittest
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
+import observed  # noqa: E402
 import scale  # noqa: E402
 from mnlib import preload, process, suite  # noqa: E402
 
-GROUPS = ['unit', 'scripts', 'first_op', 'native', 'libmn', 'fallback', 'scale', 'apps']
+GROUPS = ['unit', 'scripts', 'observe', 'first_op', 'native', 'libmn', 'fallback', 'scale', 'apps']
 LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 TOTAL = os.path.join(ROOT, 'build', 'test', 'total')
 UNIT_FOLDERS = ['build/unit', 'build/asan/unit', 'build/tsan/unit']
@@ -111,7 +113,10 @@ class Runner:
         if 'unit' in wanted:
             self._unit()
         if 'scripts' in wanted:
-            self._scripts()
+            self._scripts('scripts', 'mn_test.py')
+        if 'observe' in wanted:
+            observed.library = self._options.lib
+            self._scripts('what libmn shows', 'observe*_test.py')
         if 'first_op' in wanted and not self._options.only:
             self._totalled('first operations', 'test/programs/first_op/run.py')
         if {'native', 'libmn', 'fallback'} & set(wanted):
@@ -156,9 +161,9 @@ class Runner:
         self._each('unit tests', [lambda b=b: unit_findings(b, self._selected, self._options)
                                   for b in binaries])
 
-    def _scripts(self):
-        self._report.group('scripts')
-        loaded = unittest.defaultTestLoader.discover(os.path.join(ROOT, 'test'), 'mn_test.py')
+    def _scripts(self, title, pattern):
+        self._report.group(title)
+        loaded = unittest.defaultTestLoader.discover(os.path.join(ROOT, 'test'), pattern)
         for finding in script_findings(loaded, self._selected):
             self._report.add(finding)
         self._report.end_group()

@@ -21,6 +21,15 @@ void describe_tid(uint32_t tid, Text* out) {
     *out << "kernel thread " << tid;
 }
 
+void describe_join(const void* key, Text* out) {
+  uint32_t tid;
+  if (safe_read(reinterpret_cast<uint64_t>(key) - offsetof(G, life) + offsetof(G, tid), &tid))
+    describe_tid(tid, out);
+  else
+    *out << "a thread";
+  *out << " to end";
+}
+
 void describe_mutex(const void* key, Text* out) {
   __pthread_mutex_s m;
   *out << "mutex " << key;
@@ -134,9 +143,7 @@ void describe_wait(const WaitRecord& wait, Text* out) {
       *out << "pthread_once " << wait.key << " that another thread runs";
       return;
     case WaitKind::kJoin:
-      describe_tid(reinterpret_cast<const G*>(static_cast<const char*>(wait.key) - offsetof(G, life))->tid, out);
-      *out << " to end";
-      return;
+      return describe_join(wait.key, out);
     case WaitKind::kSleep:
       *out << "its sleep to end";
       return;

@@ -2,6 +2,7 @@
 // deadlock CASE: programs whose threads wait for each other for ever, and programs that only look so: these are woken,
 // by what a careless observer would overlook, and end with status 0.
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,6 +59,19 @@ static void* wait_never(void* arg) {
 }
 static void join(void) {
   pthread_join(start(wait_never), NULL);
+}
+static pthread_t ring[3];
+static void* join_next(void* arg) {
+  wait_for(&sem);
+  pthread_join(ring[(long)arg], NULL);
+  return arg;
+}
+// Each joins the next, main the first of them.
+static void joins(void) {
+  for (long i = 0; i < 3; i++)
+    if (pthread_create(&ring[i], NULL, join_next, (void*)((i + 1) % 3)) != 0) exit(1);
+  for (int i = 0; i < 3; i++) sem_post(&sem);
+  wait_for(&other_sem);
 }
 static void main_has_ended(void) {
   for (int i = 0; i < 3; i++) start(wait_never);
@@ -134,6 +149,31 @@ static void* read_and_post(void* arg) {
   char c;
   if (read(silent[0], &c, 1) == 1) sem_post(&sem);
   return arg;
+}
+static void* poll_and_post(void* arg) {
+  struct pollfd descriptor = {silent[0], POLLIN, 0};
+  if (poll(&descriptor, 1, -1) == 1) sem_post(&sem);
+  return arg;
+}
+static void* receive_and_post(void* arg) {
+  char c;
+  if (recv(silent[0], &c, 1, 0) == 1) sem_post(&sem);
+  return arg;
+}
+static void child_sends(void* (*body)(void* arg)) {
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, silent) != 0) exit(1);
+  start(body);
+  if (fork() == 0) {
+    nanosleep(&a_while, NULL);
+    _exit(write(silent[1], "x", 1) != 1);
+  }
+  wait_for(&sem);
+}
+static void poller(void) {
+  child_sends(poll_and_post);
+}
+static void receiver(void) {
+  child_sends(receive_and_post);
 }
 static void child_writes(void) {
   if (pipe(silent) != 0) exit(1);
@@ -243,6 +283,7 @@ static const struct {
 } cases[] = {
     {"mutexes", mutexes},
     {"join", join},
+    {"joins", joins},
     {"main_has_ended", main_has_ended},
     {"all_kinds", all_kinds},
     {"wired", wired},
@@ -250,6 +291,8 @@ static const struct {
     {"timed", timed},
     {"timed_wired", timed_wired},
     {"child_writes", child_writes},
+    {"poller", poller},
+    {"receiver", receiver},
     {"sigwaiter", sigwaiter},
     {"handler", handler},
     {"libc_timer", libc_timer},

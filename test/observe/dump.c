@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,7 +100,7 @@ static void own_handler(void) {
 static void* wait_in_the_kernel(void* arg) {
   struct pollfd fd = {silent[0], POLLIN, 0};
   begun++;
-  for (int n; (n = poll(&fd, 1, -1)) != 1;) say(errno == EINTR ? "interrupted" : "broken");
+  for (int n; (n = (int)syscall(SYS_poll, &fd, 1, -1)) != 1;) say(errno == EINTR ? "interrupted" : "broken");
   return arg;
 }
 static void in_the_kernel(void) {

@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORTED __attribute__((noinline, visibility("default")))
@@ -44,6 +45,7 @@ EXPORTED void* wait_for_cond(void* arg) {
 }
 EXPORTED void* wait_to_read(void* arg) {
   pthread_setname_np(pthread_self(), "reader");
+  begun++;
   begun++;
   pthread_rwlock_rdlock(&written);
   return arg;
@@ -92,6 +94,12 @@ EXPORTED void* read_silence(void* arg) {
   char c;
   pthread_setname_np(pthread_self(), "kernel");
   begun++;
+  return syscall(SYS_read, silent[0], &c, 1) == 1 ? arg : NULL;
+}
+EXPORTED void* wait_for_data(void* arg) {
+  char c;
+  pthread_setname_np(pthread_self(), "receiver");
+  begun++;
   return read(silent[0], &c, 1) == 1 ? arg : NULL;
 }
 EXPORTED void* end_at_once(void* arg) {
@@ -107,8 +115,9 @@ static pthread_t start(void* (*function)(void*)) {
 }
 
 int main(void) {
-  void* (*functions[])(void*) = {wait_for_mutex, wait_for_cond, wait_to_read, wait_to_write, wait_at_barrier, run_once,
-                                 run_once_more,  wait_to_join,  sleep_long,   read_silence,  end_at_once};
+  void* (*functions[])(void*) = {wait_for_mutex,  wait_for_cond, wait_to_read,  wait_to_write,
+                                 wait_at_barrier, run_once,      run_once_more, wait_to_join,
+                                 sleep_long,      read_silence,  wait_for_data, end_at_once};
   pthread_barrier_init(&barrier, NULL, 2);
   sem_init(&semaphore, 0, 0);
   if (pipe(silent) != 0) return 1;
