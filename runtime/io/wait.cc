@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+#include <initializer_list>
+
 #include "runtime/io/netpoll.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sync/waitq.h"

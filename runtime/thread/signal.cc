@@ -29,6 +29,8 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include <initializer_list>
+
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/cancel.h"
