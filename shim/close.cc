@@ -27,7 +27,7 @@ MN_SHIM int shutdown(int fd, int how) {
 
 MN_SHIM int fclose(FILE* file) {
   // A file of memory (open_memstream) has no number.
-  int fd = on() && file != nullptr ? ::fileno_unlocked(file) : -1;
+  int fd = on() ? ::fileno_unlocked(file) : -1;
   if (fd < 0) return real.fclose(file);
   fd_closing(fd);
   int result = real.fclose(file);

@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
 #include "sockets.h"
 
 namespace {

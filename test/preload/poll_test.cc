@@ -6,6 +6,8 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
+#include <algorithm>
+
 #include "signals.h"
 #include "sockets.h"
 

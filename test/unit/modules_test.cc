@@ -29,8 +29,8 @@ uint64_t Address(const void* p) {
 
 class ModulesTest : public testing::Test {
  protected:
-  void SetUp() override { modules_->load(); }
-  void TearDown() override { modules_->unload(); }
+  void SetUp() override { modules_->map(); }
+  void TearDown() override { modules_->unmap(); }
   std::string Describe(uint64_t address, uint64_t code) {
     mn::Text text;
     modules_->describe(address, code, &text);
@@ -78,7 +78,7 @@ TEST_F(ModulesTest, FindsWhatIsLoadedLater) {
   void* library = dlopen("libcrypt.so.1", RTLD_NOW);
   if (library == nullptr) library = dlopen("libresolv.so.2", RTLD_NOW);
   ASSERT_NE(library, nullptr);
-  modules_->load();
+  modules_->map();
   Dl_info info;
   void* symbol = dlsym(library, "crypt") != nullptr ? dlsym(library, "crypt") : dlsym(library, "ns_name_ntop");
   ASSERT_NE(dladdr(symbol, &info), 0);
