@@ -17,6 +17,12 @@
 //   not private, priority inheriting: always the kernel's, both sides. A word is used with or without the flag; the
 //              kernel keeps the two apart as well.
 //
+// Not private words stay the kernel's even in memory that only this process has, which a look at the page in
+// /proc/self/pagemap would tell soundly enough (noting who calls mmap and shmat would not: not all do so by libc). For
+// the kernel itself wakes such words, under the key without the flag: the one that a thread's end clears
+// (CLONE_CHILD_CLEARTID, the textbook's way to join a clone) and those of robust lists. Which words these are nobody
+// can be asked, and who waits for one here would sleep for ever.
+//
 // Rejected: leaving out the system call when no thread can be waiting in the kernel. Threads that libmn has not met
 // cannot be counted, and Ms that run program code may be anywhere. Asking only when the kernel was seen to have waiters
 // needs a look at every thread in /proc.

@@ -117,10 +117,7 @@ void deliver(G* g) {
   }
   for (;;) {
     uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit);
-    if (MN_UNLIKELY((due & kCancelBit) != 0)) {
-      cancel_arrived(g);
-      continue;
-    }
+    if (MN_UNLIKELY((due & kCancelBit) != 0)) return cancel_arrived(g), deliver(g);
     if (due == 0) return;
     int sig = __builtin_ctzll(due) + 1;
     // Before the records: one noted later sets it again (pairs with note_signal).

@@ -144,7 +144,7 @@ class Mailboxes {
   void Send(int i) const {
     sockaddr_un address = {};
     socklen_t size = sizeof address;
-    EXPECT_EQ(getsockname(box(i), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    EXPECT_EQ(getsockname(box(i), reinterpret_cast<sockaddr*>(&address), &size), 0) << box(i) << strerror(errno);
     EXPECT_EQ(sendto(sender_, &i, sizeof i, 0, reinterpret_cast<sockaddr*>(&address), size), ssize_t{sizeof i});
   }
   bool Receive(int i) const {

@@ -35,8 +35,8 @@ namespace {
 constexpr int kFirstSlot = 300, kSlots = 20;
 constexpr int kReaders = 24, kSenders = 2, kBreakers = 3;
 constexpr int64_t kMostOnTheWay = 64;
-constexpr int kPatience = 5000;  // rounds of a millisecond or more
-constexpr uint64_t kEvent = 256;
+constexpr int kPatience = 5000;                 // rounds of a millisecond or more
+constexpr uint64_t kEvent = uint64_t{1} << 32;  // of an eventfd; a timer does not count so far
 
 [[noreturn]] void Fail(const char* what, int64_t a = 0, int64_t b = 0) {
   fprintf(stderr, "%s (%lld, %lld): %s\n", what, static_cast<long long>(a), static_cast<long long>(b), strerror(errno));
@@ -171,10 +171,10 @@ class World {
     if (n <= 0) return;
     uint64_t value = 0;
     memcpy(&value, bytes, static_cast<size_t>(n));
-    if (bytes[0] >= 'a') {
-      for (ssize_t i = 0; i < n; ++i) ++channels_.at(bytes[i] - size_t{'a'})->received;
-    } else if (bytes[0] == 0) {
+    if (n == sizeof value && value % kEvent == 0) {
       events_received_ += static_cast<int64_t>(value / kEvent);
+    } else if (n != sizeof value || value / kEvent != 0) {
+      for (ssize_t i = 0; i < n; ++i) ++channels_.at(bytes[i] - size_t{'a'})->received;
     }  // else of the timer
   }
 
