@@ -139,7 +139,8 @@ long altstack_call(long, long stack, long old, long, long, long, long) {
 
 // --- threads and processes
 
-// What Linux lets a thread change for itself alone. Where libc's function concerns the process, the system call does not.
+// What Linux lets a thread change for itself alone. Where libc's function concerns the process, the system call does
+// not.
 long own_call(long nr, long a, long b, long c, long d, long e, long f) {
   thread_wire();
   return pass(nr, a, b, c, d, e, f);

@@ -32,8 +32,9 @@
 // Stacks. The call is injected when the interrupted stack pointer is on the thread's own stack with room to spare, or,
 // on a stack that the program made (coroutines), when the kernel's signal frame has just been where the CPU's state is
 // saved; the call needs some hundred bytes more. Not on an alternate signal stack, whose owner the kernel knows by
-// kernel thread: handlers that compute there are not preempted, but lose the P in the end (sysmon.cc). The signal itself uses the alternate stack if there is
-// one, as libc's does, for the sake of run-time systems with tiny stacks (Go, OCaml).
+// kernel thread: handlers that compute there are not preempted, but lose the P in the end (sysmon.cc). The signal
+// itself uses the alternate stack if there is one, as libc's does, for the sake of run-time systems with tiny stacks
+// (Go, OCaml).
 //
 // Cancellation. While an asynchronously cancellable thread yields it must not be unwound: it is made deferred, and when
 // that is undone libc acts on what came meanwhile, unwinding through the injected call's frame.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Threads that must be kernel threads: a wired G keeps the M it runs on for the rest of its life, parks by sleeping in
-// the kernel, and the M ends with it. Needed where the kernel knows threads by their id (robust and priority-inheritance
-// mutexes, real-time policies, affinity, credentials and namespaces of one thread), and where other processes compare it with theirs: the ids that libmn gives are
-// its own process's only, so two would take themselves for the same writer of a shared lock.
+// the kernel, and the M ends with it. Needed where the kernel knows threads by their id (robust and
+// priority-inheritance mutexes, real-time policies, affinity, credentials and namespaces of one thread), and where
+// other processes compare it with theirs: the ids that libmn gives are its own process's only, so two would take
+// themselves for the same writer of a shared lock.
 #pragma once
 
 #include "runtime/sched/g.h"
