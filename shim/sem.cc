@@ -2,6 +2,7 @@
 // Unnamed semaphores, barriers and spin locks. sem_open's semaphores are marked shared by libc, and stay its own.
 #include "runtime/sync/sem.h"
 #include "runtime/sync/barrier.h"
+#include "runtime/sync/interrupt.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
 
@@ -9,11 +10,16 @@ using namespace mn;
 
 namespace {
 
+// The kernel begins a futex wait again after a handler with SA_RESTART, but for one with a time-out.
 int take(sem_t* s, const Deadline& deadline) {
   cancellation_point();
-  int error = sem_take(s, deadline);
-  if (MN_UNLIKELY(error == EINTR)) cancellation_point();
-  return errno_result(error);
+  for (;;) {
+    Interruption interruption(self_g());
+    int error = sem_take(s, deadline);
+    if (MN_LIKELY(error != EINTR)) return errno_result(error);
+    cancellation_point();
+    if (interruption.ends_wait(deadline.never())) return errno_result(EINTR);
+  }
 }
 
 int timed_take(sem_t* s, clockid_t clock, const timespec* abstime) {

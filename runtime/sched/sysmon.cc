@@ -312,6 +312,7 @@ void sysmon_wake() {
 
 void sysmon_mask(uint64_t mask) {
   g_wanted_mask.store(mask, std::memory_order_relaxed);
+  if (this_g() == &g_sysmon_g) return adopt_mask();
   if (!sched.started.load(std::memory_order_relaxed) || sched.helpers_lost) return;
   while ((mask & ~g_mask.load(std::memory_order_acquire)) != 0) {  // pairs with adopt_mask
     sched.sysmon_note.signal();

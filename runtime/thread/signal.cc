@@ -20,8 +20,8 @@
 // The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's
 // mask differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame
 // returns. Idle Ms block all signals. sysmon has main's mask, so that a signal that main would take is taken whatever
-// the Ms run; main does not return from blocking a signal before sysmon blocks it, too: the default action may be to
-// kill.
+// the Ms run, but for what another G takes (route.h); main does not return from blocking a signal before sysmon blocks
+// it, too: the default action may be to kill.
 #include "runtime/thread/signal.h"
 
 #include <errno.h>
@@ -37,6 +37,7 @@
 #include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
+#include "runtime/thread/route.h"
 #include "runtime/thread/standin.h"
 #include "runtime/thread/thread.h"
 
@@ -75,6 +76,9 @@ void call_handler(int sig, siginfo_t* info, void* uc) {
 void set_mask(G* g, uint64_t mask) {
   g->sigmask = mask & ~kUnmaskable;
   set_kernel_mask(g->m.load(std::memory_order_relaxed), g->sigmask);
+  // Afterwards: what the kernel holds comes to this thread, at once, and not to sysmon.
+  g = this_g();
+  if (g != sched.main_g) signals_opened(g->sigmask);
 }
 
 // A signal that the kernel never saw for this thread, and that the program does not catch.
@@ -172,10 +176,12 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   g = this_g();
   g->sigmask = before;
   g->m.load(std::memory_order_relaxed)->kmask = before;
+  if (g != sched.main_g) signals_opened(before);
 }
 
-// Makes g, which has a note, look at it. Inside.
-void alert(G* g, int sig) {
+}  // namespace
+
+void signal_alert(G* g, int sig) {
   if (interrupt_wait(g)) return;
   // Either we see that g runs, and where, or g sees the note when it leaves.
   if (sched.fence_on_enter)
@@ -188,58 +194,6 @@ void alert(G* g, int sig) {
   if (!caught(sig) && !may_be_probe(sig)) return;
   signal_poke(m, sig);
 }
-
-struct NotBlocking {
-  uint64_t bit;
-  static bool fits(const G* g, const void* self) {
-    return (g->sigmask & static_cast<const NotBlocking*>(self)->bit) == 0;
-  }
-};
-
-// Main, if it can; else a G that waits or runs. Null: none found.
-G* find_taker(uint64_t mask_bit) {
-  NotBlocking wanted{mask_bit};
-  if (sched.main_g != nullptr && NotBlocking::fits(sched.main_g, &wanted)) return sched.main_g;
-  if (G* g = find_waiting(NotBlocking::fits, &wanted)) return g;
-  for (int i = 0; i < sched.nprocs; ++i) {
-    M* m = sched.ps[i]->m.load(std::memory_order_acquire);  // pairs with acquire_p
-    G* g = m != nullptr ? m->cur : nullptr;
-    if (g != nullptr && !g->system && NotBlocking::fits(g, &wanted)) return g;
-  }
-  return nullptr;
-}
-
-// On g0, between Gs, and on sysmon: gives signals that came to no G to one. What all block stays with the process.
-void route() {
-  uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);  // pairs with on_signal
-  due |= held_signals.exchange(0, std::memory_order_relaxed);
-  while (due != 0) {
-    int sig = __builtin_ctzll(due) + 1;
-    due &= due - 1;
-    // Before the look: a G that unblocks it meanwhile is found, or finds it. Seq_cst: pairs with take_held.
-    held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
-    G* target = find_taker(bit(sig));
-    if (target == nullptr) continue;
-    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
-    siginfo_t info;
-    while (take_note(kProcess, sig, &info)) note_signal(target, sig, &info);
-    alert(target, sig);
-  }
-}
-
-// What the process holds and g does not block becomes g's.
-void take_held(G* g) {
-  uint64_t due = held_signals.load(std::memory_order_seq_cst) & ~g->sigmask;  // pairs with route
-  while (due != 0) {
-    int sig = __builtin_ctzll(due) + 1;
-    due &= due - 1;
-    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
-    siginfo_t info;
-    while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info);
-  }
-}
-
-}  // namespace
 
 int signal_mask(int how, const sigset_t* set, sigset_t* old) {
   G* g = self_g();
@@ -262,8 +216,8 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
       memcpy(old, &present, sizeof present);
     }
     set_mask(g, next);
-    if (g == sched.main_g) sysmon_mask(next);
-    if (MN_UNLIKELY(held_signals.load(std::memory_order_relaxed) != 0)) take_held(g);
+    if (g == sched.main_g) signals_main_mask(g->sigmask);
+    if (MN_UNLIKELY(held_signals.load(std::memory_order_relaxed) != 0)) take_held_signals(g);
     deliver(g);
     return 0;
   }
@@ -297,6 +251,7 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     if (real.sigaction(sig, instead != nullptr ? instead : action, &present) != 0) return errno;
     if (action != nullptr) a.handler.store(nullptr, std::memory_order_relaxed);
   }
+  if (action != nullptr) signal_caught(sig, is_function(action));
   if (old == nullptr) return 0;
   *old = present;
   hide_stand_in(old);
@@ -332,7 +287,7 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
     return 0;
   }
   enter();
-  alert(g, sig);
+  signal_alert(g, sig);
   leave();
   return 0;
 }
@@ -375,7 +330,7 @@ uint64_t signal_pending(const G* g) {
 void signal_run_unblocked(G* g, uint64_t mask) {
   uint64_t old = g->sigmask;
   set_mask(g, mask);
-  take_held(g);
+  take_held_signals(g);
   deliver(g);
   set_mask(g, old);
 }
@@ -387,15 +342,14 @@ void signals_init() {
       signal_action(sig, &present, nullptr);
   }
   deliver_signals = deliver;
-  route_process_signals = route;
+  route_process_signals = route_signals;
 }
 
 void signals_reset_after_fork() {
   // Pending signals are not inherited (POSIX fork).
   forget_notes();
   this_g()->sigpend.store(0, std::memory_order_relaxed);
-  process_signals.store(0, std::memory_order_relaxed);
-  held_signals.store(0, std::memory_order_relaxed);
+  routes_reset_after_fork();
   signal_waits_reset_after_fork();
 }
 

@@ -22,6 +22,8 @@ struct G;
 struct M;
 // Sends the M's thread a signal that only says "look at your notes".
 void signal_poke(M* m, int sig);
+// Makes g, which has a note, look at it. Inside.
+void signal_alert(G* g, int sig);
 // Takes one of the set that is noted for g (the caller) or for the process; 0: none.
 int signal_take(G* g, uint64_t set, siginfo_t* info);
 // What is noted for g or held for the process.

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/thread/route.h"
+
+#include <signal.h>
+
+#include "runtime/sched/gpool.h"
+#include "runtime/sync/waitq.h"
+#include "runtime/thread/note.h"
+#include "runtime/thread/signal.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+
+constinit std::atomic<uint64_t> signals_closed{~uint64_t{0}};
+
+namespace {
+
+constinit std::atomic<uint64_t> g_caught{0};
+// As the program set it: while main runs a handler, or waits with another mask, sysmon keeps to it.
+constinit std::atomic<uint64_t> g_main_mask{0};
+constinit std::atomic<bool> g_main_known{false};
+
+void tell_sysmon() {
+  if (sched.main_g == nullptr) return;
+  if (!g_main_known.exchange(true, std::memory_order_relaxed))
+    g_main_mask.store(sched.main_g->sigmask, std::memory_order_relaxed);
+  uint64_t takes = g_caught.load(std::memory_order_relaxed) & ~signals_closed.load(std::memory_order_relaxed);
+  sysmon_mask(g_main_mask.load(std::memory_order_relaxed) & ~takes);
+}
+
+struct Search {
+  uint64_t bit;
+  G* found = nullptr;
+
+  static bool fits(const G* g, const void* self) { return (g->sigmask & static_cast<const Search*>(self)->bit) == 0; }
+};
+
+void visit(G* g, void* arg) {
+  auto* search = static_cast<Search*>(arg);
+  bool lives =
+      (g->state == GState::kRunnable || g->state == GState::kRunning || g->state == GState::kWaiting) && !ended(g);
+  if (search->found == nullptr && lives && !g->system && Search::fits(g, search)) search->found = g;
+}
+
+// Main, if it can; else a G that waits, or runs, or is about to. Null: none.
+G* find_taker(uint64_t mask_bit) {
+  Search search{mask_bit};
+  if (sched.main_g != nullptr && Search::fits(sched.main_g, &search)) return sched.main_g;
+  if (G* g = find_waiting(Search::fits, &search)) return g;
+  for (int i = 0; i < sched.nprocs; ++i) {
+    M* m = sched.ps[i]->m.load(std::memory_order_acquire);  // pairs with acquire_p
+    G* g = m != nullptr ? m->cur : nullptr;
+    if (g != nullptr && !g->system && Search::fits(g, &search)) return g;
+  }
+  gpool_for_each(visit, &search);
+  return search.found;
+}
+
+bool on_sysmon() {
+  const G* g = this_g();
+  return g->system && g->m.load(std::memory_order_relaxed)->own_descriptors;
+}
+
+// By sysmon. Nobody takes it: it is to wait in the kernel. Once, for sysmon does not take it again.
+void give_back(int sig) {
+  if ((g_caught.load(std::memory_order_relaxed) & ~signals_closed.load(std::memory_order_relaxed) & bit(sig)) == 0)
+    return;
+  signals_closed.fetch_or(bit(sig), std::memory_order_relaxed);
+  tell_sysmon();
+  held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
+  siginfo_t info;
+  while (take_note(kProcess, sig, &info))
+    // Only the first kernel thread may say that it was kill(); who sent it is lost then.
+    if (raw_syscall(SYS_rt_sigqueueinfo, sys_getpid(), sig, sys_arg(&info)) != 0)
+      raw_syscall(SYS_kill, sys_getpid(), sig);
+}
+
+}  // namespace
+
+void signals_opened_slow(uint64_t mask) {
+  signals_closed.fetch_and(mask, std::memory_order_relaxed);
+  tell_sysmon();
+}
+
+void signal_caught(int sig, bool caught) {
+  if (((g_caught.load(std::memory_order_relaxed) & bit(sig)) != 0) == caught) return;
+  if (caught)
+    g_caught.fetch_or(bit(sig), std::memory_order_relaxed);
+  else
+    g_caught.fetch_and(~bit(sig), std::memory_order_relaxed);
+  tell_sysmon();
+}
+
+void signals_main_mask(uint64_t mask) {
+  g_main_mask.store(mask, std::memory_order_relaxed);
+  g_main_known.store(true, std::memory_order_relaxed);
+  tell_sysmon();
+}
+
+void route_signals() {
+  uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);  // pairs with on_signal
+  due |= held_signals.exchange(0, std::memory_order_relaxed);
+  while (due != 0) {
+    int sig = __builtin_ctzll(due) + 1;
+    due &= due - 1;
+    // Before the look: a G that unblocks it meanwhile is found, or finds it. Seq_cst: pairs with take_held_signals.
+    held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
+    G* target = find_taker(bit(sig));
+    if (target == nullptr) {
+      if (on_sysmon()) give_back(sig);
+      continue;
+    }
+    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
+    siginfo_t info;
+    bool moved = false;  // another thread that routes may have been faster
+    for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info);
+    if (moved) signal_alert(target, sig);
+  }
+}
+
+void take_held_signals(G* g) {
+  uint64_t due = held_signals.load(std::memory_order_seq_cst) & ~g->sigmask;  // pairs with route_signals
+  while (due != 0) {
+    int sig = __builtin_ctzll(due) + 1;
+    due &= due - 1;
+    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
+    siginfo_t info;
+    while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info);
+  }
+}
+
+void routes_reset_after_fork() {
+  process_signals.store(0, std::memory_order_relaxed);
+  held_signals.store(0, std::memory_order_relaxed);
+  signals_closed.store(~uint64_t{0}, std::memory_order_relaxed);
+  g_main_known.store(false, std::memory_order_relaxed);  // who forked is main now
+}
+
+}  // namespace mn

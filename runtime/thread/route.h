@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals for the process: who takes them from the kernel, and which G gets them.
+//
+// The kernel gives them to a kernel thread that does not block them: to an M whose G does not, or to sysmon. sysmon
+// blocks what main blocks, but for signals that have a handler and that another G may take: a parked G has no kernel
+// thread. It notes them, and route() looks for a G, whatever that does, which then runs the handler, or ends its wait
+// for it.
+//
+// Which signals another G may take is not counted: threads that begin, masks that change would all have to. It is known
+// of a signal when the first thread begins, or a mask is changed, that does not block it (signals_closed), and it is
+// believed until a search finds nobody. Then the signal goes back to the kernel, sysmon blocks it, and it waits there
+// as it would natively, for sigwait, a descriptor, or a thread that unblocks it, which is seen again.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/base/check.h"
+#include "runtime/sched/g.h"
+
+namespace mn {
+
+// Those that no G but main is believed to take.
+extern std::atomic<uint64_t> signals_closed;
+void signals_opened_slow(uint64_t mask);
+
+// A G other than main has this mask from now on.
+MN_INLINE void signals_opened(uint64_t mask) {
+  if (MN_UNLIKELY((signals_closed.load(std::memory_order_relaxed) & ~mask) != 0)) signals_opened_slow(mask);
+}
+
+// The program installs a handler, or takes it away.
+void signal_caught(int sig, bool caught);
+// main has this mask from now on. Does not return before sysmon blocks what it is to block.
+void signals_main_mask(uint64_t mask);
+
+// On g0, between Gs, and on sysmon: gives signals that came to no G to one.
+void route_signals();
+// What the process holds and g, the caller, does not block becomes g's.
+void take_held_signals(G* g);
+
+void routes_reset_after_fork();
+
+}  // namespace mn
