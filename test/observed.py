@@ -6,12 +6,14 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 
-from mnlib import preload, suite
-
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+sys.path.insert(0, os.path.join(ROOT, 'scripts'))
+from mnlib import preload, suite  # noqa: E402
+
 PROGRAMS = os.path.join(ROOT, 'build', 'test', 'observe')
 SECONDS = 60    # tells a hang
 PROCS = ('1', '2', '8')
