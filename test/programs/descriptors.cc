@@ -35,7 +35,7 @@ namespace {
 constexpr int kFirstSlot = 300, kSlots = 20;
 constexpr int kReaders = 24, kSenders = 2, kBreakers = 3;
 constexpr int64_t kMostOnTheWay = 64;
-constexpr int kPatience = 5000;                 // rounds of a millisecond or more
+constexpr int kPatience = 30'000;               // rounds of a millisecond or more
 constexpr uint64_t kEvent = uint64_t{1} << 32;  // of an eventfd; a timer does not count so far
 
 [[noreturn]] void Fail(const char* what, int64_t a = 0, int64_t b = 0) {
