@@ -4,6 +4,7 @@
 #define TEST_PRELOAD_UTIL_H_
 
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
@@ -61,6 +62,13 @@ bool Eventually(Predicate done) {
     SleepMs(1);
   }
   return true;
+}
+
+// From 2.41 on glibc signals every thread that it cancels and that has it enabled. A call that is no cancellation point
+// and is never restarted then ends with EINTR.
+inline bool CancelAlwaysSignals() {
+  int minor = 0;
+  return sscanf(gnu_get_libc_version(), "2.%d", &minor) == 1 && minor >= 41;
 }
 
 // A thread that runs `body`; joined by Join() or, if nobody did, by the destructor.
