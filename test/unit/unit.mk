@@ -33,7 +33,7 @@ UNIT_OBJ_$(1) := $$(patsubst %,$$(B)/$(1)/obj/%.o,$$(RUNTIME_SRC))
 
 $$(B)/$(1)/obj/runtime/%.cc.o: runtime/%.cc
 	@mkdir -p $$(@D)
-	$$(CXX) $$(LIB) -DMN_DEBUG $$(UNIT_SAN_$(1)) -c -o $$@ $$<
+	$$(CXX) $$(LIB) -O1 -DMN_DEBUG $$(UNIT_SAN_$(1)) -c -o $$@ $$<
 $$(B)/$(1)/obj/runtime/%.S.o: runtime/%.S
 	@mkdir -p $$(@D)
 	$$(CXX) -g -c -o $$@ $$<
