@@ -113,6 +113,18 @@ long wait_in_kernel(int ep, epoll_event* events, int64_t ns, bool sleeps) {
   return raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, (ns + 999999) / 1000000, mask_arg, 8);
 }
 
+void interrupt() {
+  uint64_t one = 1;
+  int ev = g_event.load(std::memory_order_relaxed);
+  if (raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one) == -EBADF) replace(g_epoll.load(std::memory_order_relaxed));
+}
+
+// An interruption is an edge, reported once: a P that only asked has taken what the sleeping poller is to be woken by.
+void pass_on(const epoll_event* events, int n) {
+  for (int i = 0; i < n; ++i)
+    if (events[i].data.u64 == kInterrupt && netpoll.poller.load(std::memory_order_relaxed) != nullptr) interrupt();
+}
+
 int collect(epoll_event* events, int64_t deadline) {
   int ep = epoll_fd();
   int64_t now = now_ns();
@@ -135,6 +147,7 @@ int collect(epoll_event* events, int64_t deadline) {
     replace(ep);
     heal(now);
   }
+  if (deadline == 0) pass_on(events, static_cast<int>(n));
   return n < 0 ? 0 : static_cast<int>(n);
 }
 
@@ -149,12 +162,6 @@ GList dispatch(const epoll_event* events, int n) {
     fd_report(s, events[i].events, &ended);
   }
   return ended;
-}
-
-void interrupt() {
-  uint64_t one = 1;
-  int ev = g_event.load(std::memory_order_relaxed);
-  if (raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one) == -EBADF) replace(g_epoll.load(std::memory_order_relaxed));
 }
 
 }  // namespace
