@@ -20,7 +20,7 @@ LIB    := $(COMMON) $(WARN) -O2 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-
 ifneq (,$(findstring clang,$(CXX)))
 LIB    += -Wno-implicit-exception-spec-mismatch
 else
-# For its generic CPU gcc clears small objects with `rep stos`, whose start costs as much as a context switch.
+# For its generic CPU gcc clears small objects with `rep stos`, which is slow to start.
 LIB    += -mtune=skylake
 endif
 ifeq ($(VARIANT),debug)

@@ -134,6 +134,26 @@ long altstack_call(long, long stack, long old, long, long, long, long) {
 
 // What Linux lets a thread change for itself alone. Where libc's function concerns the process, the system call does
 // not.
+bool is_own(long nr) {
+  switch (nr) {
+    case SYS_setuid:
+    case SYS_setreuid:
+    case SYS_setresuid:
+    case SYS_setfsuid:
+    case SYS_setgid:
+    case SYS_setregid:
+    case SYS_setresgid:
+    case SYS_setfsgid:
+    case SYS_setgroups:
+    case SYS_capset:
+    case SYS_unshare:
+    case SYS_setns:
+      return true;
+    default:
+      return false;
+  }
+}
+
 long own_call(long nr, long a, long b, long c, long d, long e, long f) {
   thread_wire();
   return pass(nr, a, b, c, d, e, f);
@@ -196,21 +216,8 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
       return clone_target(static_cast<uint64_t>(a), b != 0);
     case SYS_clone3:
       return clone3_target(a);
-    case SYS_setuid:
-    case SYS_setreuid:
-    case SYS_setresuid:
-    case SYS_setfsuid:
-    case SYS_setgid:
-    case SYS_setregid:
-    case SYS_setresgid:
-    case SYS_setfsgid:
-    case SYS_setgroups:
-    case SYS_capset:
-    case SYS_unshare:
-    case SYS_setns:
-      return scheduled() ? own_call : nullptr;
     default:
-      return nullptr;
+      return is_own(nr) && scheduled() ? own_call : nullptr;
   }
 }
 
@@ -237,20 +244,9 @@ SystemCall* target(long nr, long a, long b) {
     case SYS_fork:
     case SYS_clone:
     case SYS_clone3:
-    case SYS_setuid:
-    case SYS_setreuid:
-    case SYS_setresuid:
-    case SYS_setfsuid:
-    case SYS_setgid:
-    case SYS_setregid:
-    case SYS_setresgid:
-    case SYS_setfsgid:
-    case SYS_setgroups:
-    case SYS_capset:
-    case SYS_unshare:
-    case SYS_setns:
       return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
     default:
+      if (is_own(nr)) return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
       return descriptor_call(nr, b);
   }
 }

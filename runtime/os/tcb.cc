@@ -49,10 +49,11 @@ T& at(void* tcb, ptrdiff_t offset) {
   return *reinterpret_cast<T*>(static_cast<char*>(tcb) + offset);
 }
 
-// One of libc's debugger descriptors; 0 when it is missing.
-size_t db_offset(const char* name) {
-  const auto* d = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, name));
-  return d == nullptr ? 0 : d[2];
+// 0 when libc does not say.
+size_t field(const char* name) {
+  size_t offset = 0;
+  tcb_described(name, &offset);
+  return offset;
 }
 
 int find_libc_tls(dl_phdr_info* info, size_t, void* tp) {
@@ -124,15 +125,21 @@ void restore_by_libc(void* tcb) {
 
 }  // namespace
 
+bool tcb_described(const char* name, size_t* offset) {
+  const auto* descriptor = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, name));
+  if (descriptor != nullptr) *offset = descriptor[2];
+  return descriptor != nullptr;
+}
+
 const char* tcb_describe() {
   TcbLayout& l = tcb_layout;
   const auto* size = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread"));
   if (size == nullptr) return "libc does not describe struct pthread";
   l.size = *size;
-  l.tid = db_offset("_thread_db_pthread_tid");
-  l.list = db_offset("_thread_db_pthread_list");
-  l.cancelhandling = db_offset("_thread_db_pthread_cancelhandling");
-  l.specific = db_offset("_thread_db_pthread_specific");
+  l.tid = field("_thread_db_pthread_tid");
+  l.list = field("_thread_db_pthread_list");
+  l.cancelhandling = field("_thread_db_pthread_cancelhandling");
+  l.specific = field("_thread_db_pthread_specific");
   if (l.tid == 0 || l.list == 0 || l.cancelhandling == 0 || l.specific == 0)
     return "libc does not describe the fields of struct pthread";
   return nullptr;

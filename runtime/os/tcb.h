@@ -48,6 +48,8 @@ extern TcbLayout tcb_layout;
 const char* tcb_discover();
 // Only where the fields are; part of the above.
 const char* tcb_describe();
+// Where a field is, by libc's descriptor for debuggers; false: there is none of that name.
+bool tcb_described(const char* name, size_t* offset);
 
 // Finds struct pthread's stack fields in the TCB of the calling thread, one that libc itself created on a stack of
 // `size` bytes at `base`.

@@ -43,19 +43,15 @@ struct Places {
   }
 };
 
-bool offset(const char* name, size_t* out) {
-  const auto* d = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, name));
-  if (d != nullptr) *out = d[2];
-  return d != nullptr;
-}
-
 bool Places::find() {
   const auto* global = static_cast<const char*>(::dlsym(RTLD_DEFAULT, "_rtld_global"));
   const auto* size = static_cast<const uint32_t*>(::dlsym(RTLD_DEFAULT, "_thread_db_sizeof_dtv_slotinfo"));
   size_t head, len;
-  if (global == nullptr || size == nullptr || !offset("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list", &head) ||
-      !offset("_thread_db_dtv_slotinfo_list_len", &len) || !offset("_thread_db_dtv_slotinfo_list_slotinfo", &first) ||
-      !offset("_thread_db_dtv_slotinfo_map", &map) || !offset("_thread_db_dtv_slotinfo_gen", &gen))
+  if (global == nullptr || size == nullptr ||
+      !tcb_described("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list", &head) ||
+      !tcb_described("_thread_db_dtv_slotinfo_list_len", &len) ||
+      !tcb_described("_thread_db_dtv_slotinfo_list_slotinfo", &first) ||
+      !tcb_described("_thread_db_dtv_slotinfo_map", &map) || !tcb_described("_thread_db_dtv_slotinfo_gen", &gen))
     return false;
   each = *size;
   list = *reinterpret_cast<const char* const*>(global + head);
