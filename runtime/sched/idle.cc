@@ -140,6 +140,13 @@ MN_NOINLINE bool poll_events() {
 // has a P.
 bool sleep_idle(M* m) {
   sched.lock.lock();
+  // Put there since the caller found none, by somebody who saw no idle M.
+  if (MN_UNLIKELY(sched.idle_ps != nullptr) && any_work()) {
+    P* p = get_idle_p_locked();
+    sched.lock.unlock();
+    acquire_p(m, p);
+    return true;
+  }
   int64_t until = take_watch(m);
   bool polls = netpoll.poller.load(std::memory_order_relaxed) == m;
   m->next_idle = sched.idle_ms;
@@ -291,10 +298,12 @@ void hand_off_p(P* p) {
     if (m == nullptr) put_idle_p_locked(idle);
   }
   sched.lock.unlock();
-  if (m != nullptr)
-    rouse(m);
-  else if (work || unwatched)
-    request_m();
+  if (m != nullptr) return rouse(m);
+  if (work || unwatched) return request_m();
+  // A G may have been submitted since the look, by somebody who saw no idle P: the M that lost this one, for its G.
+  // Seq_cst: the P is idle before we look again (pairs with the submitter's fence).
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (any_work()) wake_p();
 }
 
 void poll_neglected(int64_t now) {
