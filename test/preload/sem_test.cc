@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests semaphores: counting, timed waits, errors, signal handlers.
 #include <limits.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <string.h>
 
@@ -34,6 +35,28 @@ class Sem : public testing::Test {
 
   sem_t sem_;
 };
+
+// With one scheduling context each wake-up by a thread of the kernel's finds it idle, or just becoming so.
+TEST_F(Sem, ToAndFroBetweenAThreadAndOneOfTheKernels) {
+  constexpr int kRounds = 10'000;
+  sem_t back;
+  ASSERT_EQ(sem_init(&back, 0, 0), 0);
+  Thread other([&]() -> void* {
+    const sched_param param = {};
+    EXPECT_EQ(pthread_setschedparam(pthread_self(), SCHED_BATCH, &param), 0);
+    for (int i = 0; i < kRounds; ++i) {
+      EXPECT_EQ(sem_post(&back), 0);
+      WaitOk();
+    }
+    return nullptr;
+  });
+  for (int i = 0; i < kRounds; ++i) {
+    while (sem_wait(&back) != 0) EXPECT_EQ(errno, EINTR);
+    EXPECT_EQ(sem_post(&sem_), 0);
+  }
+  other.Join();
+  EXPECT_EQ(sem_destroy(&back), 0);
+}
 
 TEST_F(Sem, Counts) {
   HereAndInAThread([&] {
