@@ -189,13 +189,18 @@ bool sleep_idle(M* m) {
   return p != nullptr;
 }
 
-// Takes an idle M off the list and gives it `p`; null when there is none. The poller only if there is no other.
+bool watches(const M* m) {
+  return m == sched.timekeeper || m == netpoll.poller.load(std::memory_order_relaxed);
+}
+
+// Takes an idle M off the list and gives it `p`; null when there is none. The timekeeper and the poller only if there
+// is no other.
 M* take_idle_m_locked(P* p) {
   M** link = &sched.idle_ms;
-  if (*link == nullptr) return nullptr;
-  if (netpoll.poller.load(std::memory_order_relaxed) == *link && (*link)->next_idle != nullptr)
-    link = &(*link)->next_idle;
+  while (*link != nullptr && watches(*link)) link = &(*link)->next_idle;
+  if (*link == nullptr) link = &sched.idle_ms;
   M* m = *link;
+  if (m == nullptr) return nullptr;
   *link = m->next_idle;
   m->listed = false;
   --sched.n_idle_ms;
@@ -289,7 +294,8 @@ void hand_off_p(P* p) {
   M* m = work ? take_idle_m_locked(p) : nullptr;
   if (m != nullptr) sched.handoffs.fetch_add(1, std::memory_order_relaxed);
   if (m == nullptr) put_idle_p_locked(p);
-  bool unwatched = p->timers.next() < sched.watched_until ||
+  // Any P's timer: who was the timekeeper may be the one that blocks.
+  bool unwatched = next_timer() < sched.watched_until ||
                    (netpoll.wanted() && netpoll.poller.load(std::memory_order_relaxed) == nullptr);
   if (m == nullptr && unwatched) {
     // An idle M looks, finds no work and becomes the timekeeper or the poller.

@@ -252,6 +252,29 @@ TEST_F(Stalled, InARawFutex) {
       });
 }
 
+TEST_F(Stalled, AllButTheSleeper) {
+  // While one after the other blocks in a futex that the kernel must see, somebody still minds the timer.
+  constexpr int kThreads = 100;
+  uint32_t word = 0;
+  std::vector<Thread> threads;
+  std::atomic<int> entered = 0;
+  Thread sleeper([&] {
+    do usleep(200);
+    while (entered != kThreads);
+    __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+    return nullptr;
+  });
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      ++entered;
+      while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
+        syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+      return nullptr;
+    });
+  }
+}
+
 TEST_F(Stalled, InStandardAtomics) {
   std::atomic<int> word = 0;
   Stall([&] { word.wait(0); },
