@@ -44,4 +44,6 @@ struct Netpoll {
 
 extern Netpoll netpoll;
 
+void ready_events(const epoll_event* events, int n);  // makes those runnable who wait for them; inside
+
 }  // namespace mn

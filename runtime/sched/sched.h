@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler: G, M and P as in the Go runtime. This page says who may touch what; sched.cc switches, idle.cc starts
-// and stops Ms, sysmon.cc takes Ps back from Ms that sleep in the kernel.
+// The scheduler: G, M and P as in the Go runtime. This page says who may touch what; sched.cc switches, find.cc
+// finds the next G, idle.cc starts and stops Ms, sysmon.cc takes Ps back from Ms that sleep in the kernel.
 //
 // G  an application thread (g.h).
 // M  a kernel thread. It runs Gs while it holds a P; between them it may run its g0, whose loop looks for work.
@@ -199,22 +199,27 @@ extern SignalHook deliver_signals;
 void set_kernel_mask(M* m, uint64_t mask);
 constexpr uint64_t kAllMasked = ~kUnmaskable;
 
-// --- idle.cc
-void wake_p();           // an M for an idle P, if nobody is looking for work already
+// --- find.cc
 G* find_runnable(M* m);  // on g0; sleeps until there is work
-void global_put(G* g);   // and wakes a P for it
+bool any_work();         // in any queue
+G* steal(M* m, bool runnext_too);
+G* global_get(M* m);           // a fair share to the P's queue, one to run
+bool run_timers(int64_t now);  // of all Ps
+int64_t next_timer();          // when the earliest is due
+
+// --- idle.cc
+void wake_p();  // an M for an idle P, if nobody is looking for work already
+// Until somebody gives this M a P, or, as the timekeeper or the poller, until there is something to do. True: it has a
+// P.
+bool sleep_idle(M* m);
+void global_put(G* g);  // and wakes a P for it
 void global_put_locked(G* g);
-G* global_get(M* m);  // a fair share to the P's queue, one to run
 void put_idle_p_locked(P* p);
 P* get_idle_p_locked();
 void acquire_p(M* m, P* p);
 void hand_off_p(P* p);  // of an M that blocks: to an M that runs it, or idle
 // The caller's, which is bound to block in the kernel; it takes another when it next enters libmn. Inside.
 void release_p(M* m);
-bool run_timers(int64_t now);  // of all Ps
-int64_t next_timer();          // when the earliest is due
-bool any_work();               // in any queue
-G* steal(M* m, bool runnext_too);
 // By sysmon: when nobody asks for descriptors, an idle M is woken to.
 void poll_neglected(int64_t now);
 
