@@ -24,7 +24,6 @@ uint8_t bit(const FdWait* w) {
 void link(FdWait* w) {
   FdState* s = w->state.load(std::memory_order_relaxed);
   FdQueue& queue = s->queues[w->turn];
-  w->linked = true;
   w->next = nullptr;
   w->prev = queue.last;
   if (queue.last != nullptr)
@@ -38,7 +37,6 @@ void link(FdWait* w) {
 void unlink(FdWait* w) {
   FdState* s = w->state.load(std::memory_order_relaxed);
   FdQueue& queue = s->queues[w->turn];
-  w->linked = false;
   if (w->prev != nullptr)
     w->prev->next = w->next;
   else
@@ -116,6 +114,7 @@ int start(FdWait* w, uint32_t events, GList* ended) {
   if (fresh) {
     w->turn = !w->exclusive ? kWatchers : (events & kIn) != 0 ? kReaders : kWriters;
     link(w);
+    w->linked = true;
   }
   give_up_turn(s, w);
   w->events = events | kAlways;
@@ -226,6 +225,7 @@ void end_waits(FdWait* waits, int n) {
     if (!w->linked) continue;
     FdState* s = lock_state(w);
     unlink(w);
+    w->linked = false;
     if (w->serving) {
       give_up_turn(s, w);
       FdWait* next = whose_turn(s, static_cast<FdTurn>(w->turn), ~0u);

@@ -41,7 +41,7 @@ struct FdWait {
   bool serving = false;      // it has its turn
   bool exclusive = true;
   bool gone = false;
-  bool linked = false;
+  bool linked = false;  // its thread alone writes it, and reads it without the lock; not what close() does to move it
   bool kept = false;  // `state` is our duplicate
 };
 
