@@ -31,6 +31,23 @@ constexpr int kWaitsOnStack = 8;
 
 constinit std::atomic<int> g_in_epoll{0};
 
+struct CountedInEpoll : Unfinished {
+  bool counted = true;
+
+  CountedInEpoll() : Unfinished{[](Unfinished* self) { static_cast<CountedInEpoll*>(self)->uncount(); }} {
+    g_in_epoll.fetch_add(1, std::memory_order_relaxed);
+    this_g()->unfinished = this;
+  }
+  void uncount() {
+    if (counted) g_in_epoll.fetch_sub(1, std::memory_order_relaxed);
+    counted = false;
+  }
+  void end() {
+    uncount();
+    this_g()->unfinished = nullptr;
+  }
+};
+
 struct Poll {
   pollfd* fds;
   int count;
@@ -90,14 +107,9 @@ void wait_and_look(void* arg) {
   }
 }
 
-void end_poll(void* arg) {
-  auto* p = static_cast<Poll*>(arg);
-  end_waits(p->waits, p->count);
-}
-
 void undo_poll(void* arg) {
   cancel_unwound();
-  end_poll(arg);
+  static_cast<FdWaits*>(arg)->end();
 }
 
 long wait_with(Poll* p, char* memory) {
@@ -111,9 +123,10 @@ long wait_with(Poll* p, char* memory) {
     p->waits[i].exclusive = false;
     p->want[i] = static_cast<uint16_t>(p->fds[i].events);
   }
+  FdWaits waits(p->waits, p->count);
   cancel_hold();
-  call_guarded(wait_and_look, p, undo_poll, p);
-  end_poll(p);
+  call_guarded(wait_and_look, p, undo_poll, &waits);
+  waits.end();
   cancel_release();
   return p->result;
 }
@@ -238,7 +251,6 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
   }
   if (n != 0 || deadline.at == 0) return n;
   if (g_in_epoll.load(std::memory_order_relaxed) < kMostInKernel) {
-    g_in_epoll.fetch_add(1, std::memory_order_relaxed);
     struct Call {
       int epfd;
       epoll_event* events;
@@ -246,15 +258,15 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
       int ms;
       long result;
     } call{epfd, events, most, ms_until(deadline), 0};
-    auto undo = [](void*) { g_in_epoll.fetch_sub(1, std::memory_order_relaxed); };
+    CountedInEpoll counted;
     call_guarded(
         [](void* arg) {
           auto* c = static_cast<Call*>(arg);
           c->result = blocking([c] { return real.epoll_wait(c->epfd, c->events, c->most, c->ms); });
           cancel_hold();
         },
-        &call, undo, nullptr);
-    undo(nullptr);
+        &call, [](void* arg) { static_cast<CountedInEpoll*>(arg)->end(); }, &counted);
+    counted.end();
     cancel_release();
     return call.result;
   }

@@ -43,6 +43,7 @@ struct Waiting {
   long result = 0;
 
   long attempt() {
+    if (MN_UNLIKELY(operation.gone())) return moved_or(transfer, -EBADF);
     transfer->state = operation.state();
     return transfer->attempt(transfer, transfer->state->fd);
   }

@@ -233,12 +233,29 @@ void end_waits(FdWait* waits, int n) {
     }
     bool last = w->kept && --s->kept == 0;
     if (last) fd_forget(s);
+    if (w->kept) w->gone = true;  // for a call that goes on after a handler
+    w->kept = false;
     int fd = s->fd;
     s->lock.unlock();
     if (last) raw_syscall(SYS_close, fd);
   }
   run(&ended);
   leave();
+}
+
+FdWaits::FdWaits(FdWait* waits, int n)
+    : Unfinished{[](Unfinished* self) {
+        auto* all = static_cast<FdWaits*>(self);
+        end_waits(all->waits_, all->n_);
+      }},
+      waits_(waits),
+      n_(n) {
+  this_g()->unfinished = this;
+}
+
+void FdWaits::end() {
+  end_waits(waits_, n_);
+  this_g()->unfinished = nullptr;
 }
 
 }  // namespace mn

@@ -42,14 +42,28 @@ struct FdWait {
   bool exclusive = true;
   bool gone = false;
   bool linked = false;  // its thread alone writes it, and reads it without the lock; not what close() does to move it
-  bool kept = false;  // `state` is our duplicate
+  bool kept = false;    // `state` is our duplicate
 };
 
 // Outside. Links and arms waits[0..n) and parks until one has what it waits for (`key` and `fired` are theirs in
 // common, `want` of the same length); none waits afterwards. 0; ETIMEDOUT; EINTR: a handler ran, or the wait was
 // cancelled; EBADF: closed behind our back; EPERM or another: one of them cannot be waited for.
+//
+// A handler that runs meanwhile ends the operation as far as close() knows; so it does natively, where the number is
+// looked up again when the call restarts.
 int wait_for_any(FdWait* waits, const uint32_t* want, int n, std::atomic<bool>* fired, const Deadline& deadline);
 void end_waits(FdWait* waits, int n);
+
+// The FdWaits of an operation under way, which a handler of the program may leave by a jump.
+class FdWaits : Unfinished {
+ public:
+  FdWaits(FdWait* waits, int n);
+  void end();  // must be called, whatever happens
+
+ private:
+  FdWait* waits_;
+  int n_;
+};
 
 // An operation on one descriptor.
 class FdOperation {
@@ -59,11 +73,13 @@ class FdOperation {
   // Under which number to go on: the program's, or ours since the program closed it.
   FdState* state() const { return wait_.state.load(std::memory_order_relaxed); }
   uint32_t got() const { return wait_.got; }
+  bool gone() const { return wait_.gone; }
   int await(uint32_t events, const Deadline& deadline) { return wait_for_any(&wait_, &events, 1, &fired_, deadline); }
-  void end() { end_waits(&wait_, 1); }  // must be called, whatever happens
+  void end() { waits_.end(); }  // must be called, whatever happens
 
  private:
   FdWait wait_;
+  FdWaits waits_{&wait_, 1};
   std::atomic<bool> fired_{false};
 };
 

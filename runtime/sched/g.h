@@ -29,6 +29,12 @@ struct Guard {
   void* arg;
 };
 
+// What a G has begun and a jump out of a signal handler (siglongjmp) would leave undone: it is ended before a handler
+// of the program runs, and may go on when that returns.
+struct Unfinished {
+  void (*end)(Unfinished* self);  // outside
+};
+
 // sigaltstack's; none: sp is null.
 struct AltStack {
   void* sp = nullptr;
@@ -77,6 +83,7 @@ struct G {
 
   // Running
   Guard* guards = nullptr;
+  Unfinished* unfinished = nullptr;  // none while a handler runs
   void* (*start)(void*) = nullptr;
   void* arg = nullptr;
   void* result = nullptr;

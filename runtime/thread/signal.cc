@@ -90,6 +90,19 @@ void default_action(int sig, const siginfo_t* info) {
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
+// The same for a G of the program, which may jump out.
+void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
+  Unfinished* unfinished = g->unfinished;
+  if (unfinished == nullptr || g->locks != 0) return call_handler(sig, info, uc);  // locks: a fault of ours
+  uint16_t held = g->cancel_held;
+  g->unfinished = nullptr;
+  unfinished->end(unfinished);
+  g->cancel_held = 0;
+  call_handler(sig, info, uc);
+  g->unfinished = unfinished;
+  g->cancel_held = held;
+}
+
 // Runs one noted signal on the calling G, which is outside.
 void run_noted(G* g, int sig, siginfo_t* info) {
   const Action& a = g_actions[sig];
@@ -106,7 +119,7 @@ void run_noted(G* g, int sig, siginfo_t* info) {
   if ((flags & SA_RESTART) == 0) ++g->handlers_run_abrupt;
   ucontext_t uc{};
   memcpy(&uc.uc_sigmask, &old, sizeof old);
-  call_handler(sig, info, &uc);
+  call_handler_on(g, sig, info, &uc);
   memcpy(&old, &uc.uc_sigmask, sizeof old);
   set_mask(g, old);
   errno = saved_errno;
@@ -169,7 +182,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     uint64_t during = (g->sigmask | a.mask.load(std::memory_order_relaxed) | nodefer) & ~kUnmaskable;
     g->sigmask = during;
     g->m.load(std::memory_order_relaxed)->kmask = during;
-    call_handler(sig, info, context);
+    call_handler_on(g, sig, info, context);
   }
   memcpy(&before, &uc->uc_sigmask, sizeof before);  // the handler may have changed what is restored
   before &= ~kUnmaskable;

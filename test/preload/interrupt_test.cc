@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests what signals do to threads that wait for descriptors.
+#include <setjmp.h>
+#include <string.h>
+
 #include "signals.h"
 #include "waits.h"
 
@@ -133,6 +136,76 @@ TEST_F(Interrupt, InTheMiddleOfASend) {
       EXPECT_EQ(got, written);
     }
   }
+}
+
+thread_local sigjmp_buf out_of_the_handler;
+thread_local volatile sig_atomic_t may_jump;
+
+void Jump(int) {
+  if (may_jump == 0) return;
+  may_jump = 0;
+  siglongjmp(out_of_the_handler, 1);
+}
+
+// Where calls put what they have on the stack.
+__attribute__((noinline)) void Overwrite() {
+  char much[16 << 10];
+  memset(much, 0xa5, sizeof much);
+  __asm__ volatile("" ::"r"(much) : "memory");
+}
+
+TEST_F(Interrupt, AJumpOutOfTheHandlerEndsTheCall) {
+  test::Handler handler(SIGUSR1, Jump, SA_RESTART);
+  test::ForEachWait([](Wait& wait) {
+    // Volatile: written after sigsetjmp.
+    static volatile bool jumped;
+    jumped = false;
+    Caller caller([&]() -> ssize_t {
+      if (sigsetjmp(out_of_the_handler, 1) == 0) {
+        may_jump = 1;
+        const ssize_t result = wait.Call();
+        may_jump = 0;
+        return result;
+      }
+      Overwrite();
+      jumped = true;
+      // Others go on, and so does this thread.
+      return wait.Call();
+    });
+    Caller other([&] { return wait.Call(); });
+    test::LetThemWait();
+    EXPECT_EQ(pthread_kill(caller.id(), SIGUSR1), 0);
+    EXPECT_TRUE(test::Eventually([] { return jumped; }));
+    test::LetThemWait();
+    EXPECT_FALSE(caller.done());
+    wait.Release();
+    EXPECT_TRUE(test::Eventually([&] { return caller.done() || other.done(); }));
+    wait.Release();
+    EXPECT_EQ(caller.Wait(), Outcome{wait.Expected()});
+    EXPECT_EQ(other.Wait(), Outcome{wait.Expected()});
+  });
+}
+
+TEST_F(Interrupt, AfterAJumpCancellationActsAtOnce) {
+  test::Handler handler(SIGUSR1, Jump, SA_RESTART);
+  test::ForEachWait([](Wait& wait) {
+    std::atomic<bool> computes = false;
+    test::Thread thread([&]() -> void* {
+      if (sigsetjmp(out_of_the_handler, 1) == 0) {
+        may_jump = 1;
+        wait.Call();
+        return nullptr;
+      }
+      pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, nullptr);
+      computes = true;
+      for (;;) __asm__ volatile("");
+    });
+    test::LetThemWait();
+    EXPECT_EQ(pthread_kill(thread.id(), SIGUSR1), 0);
+    EXPECT_TRUE(test::Eventually([&] { return computes.load(); }));
+    EXPECT_EQ(pthread_cancel(thread.id()), 0);
+    EXPECT_EQ(thread.Join(), PTHREAD_CANCELED);
+  });
 }
 
 TEST_F(Interrupt, SelectSaysWhatIsLeftOfItsTime) {
