@@ -36,9 +36,6 @@ class Program:
 
     def __init__(self, *argv, lib=None, ignore=None, **env):
         def at_start():
-            # A shell has its background jobs ignore some, and that is inherited.
-            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-                signal.signal(number, signal.SIG_DFL)
             if ignore:
                 signal.signal(ignore, signal.SIG_IGN)
 

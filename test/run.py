@@ -353,6 +353,7 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
+    suite.as_in_the_foreground()
     os.chdir(ROOT)
     try:
         if set(options.groups) - {'unit', 'scripts'}:

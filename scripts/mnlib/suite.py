@@ -18,6 +18,7 @@ import collections
 import os
 import re
 import shlex
+import signal
 import subprocess
 import threading
 
@@ -42,6 +43,12 @@ FALLBACKS = [
     {'MN_DISABLE': 'guard_install'},
     {'MN_DISABLE': 'membarrier'},
 ]
+
+
+def as_in_the_foreground():
+    """A shell has its background jobs ignore the keyboard's signals, which tests would inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 class Test:
