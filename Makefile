@@ -135,8 +135,9 @@ demo:
 	sh scripts/demo
 test:
 	sh scripts/test
-bench: all $(B)/bench/threads_bench $(ECHO_PROGRAMS)
+bench: all $(B)/bench/threads_bench $(ECHO_PROGRAMS) $(B)/test/programs/ticker
 	python3 bench/run.py
+	python3 bench/ticker.py
 	python3 bench/echo.py
 bench-echo: all $(ECHO_PROGRAMS)
 	python3 bench/echo.py
