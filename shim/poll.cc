@@ -88,6 +88,13 @@ MN_SHIM int epoll_pwait(int epfd, epoll_event* events, int most, int timeout, co
                                  [&] { return real.epoll_pwait(epfd, events, most, timeout, mask); }));
 }
 
+MN_SHIM int epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
+  if (on() && mask != nullptr) return static_cast<int>(errno_of(io_epoll_pwait2(epfd, events, most, timeout, mask)));
+  return static_cast<int>(
+      served([&] { return !valid(timeout) ? kUnpollable : io_epoll_wait(epfd, events, most, in(timeout), timeout); },
+             [&] { return real.epoll_pwait2(epfd, events, most, timeout, mask); }));
+}
+
 MN_SHIM int __poll_chk(pollfd* fds, nfds_t count, int timeout, size_t room) {
   return on() && room / sizeof *fds >= count ? poll(fds, count, timeout) : real.__poll_chk(fds, count, timeout, room);
 }

@@ -242,7 +242,7 @@ long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Dea
   }
 }
 
-long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline) {
+long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline, const timespec* exact) {
   FdState* state = deadline.at != 0 ? fd_state(epfd) : nullptr;
   long n = 0;
   if (state == nullptr || !expects_to_wait(&state->poll_misses)) {
@@ -256,13 +256,17 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
       epoll_event* events;
       int most;
       int ms;
+      const timespec* exact;
       long result;
-    } call{epfd, events, most, ms_until(deadline), 0};
+    } call{epfd, events, most, ms_until(deadline), exact, 0};
     CountedInEpoll counted;
     call_guarded(
         [](void* arg) {
           auto* c = static_cast<Call*>(arg);
-          c->result = blocking([c] { return real.epoll_wait(c->epfd, c->events, c->most, c->ms); });
+          c->result = blocking([c] {
+            return c->exact != nullptr ? real.epoll_pwait2(c->epfd, c->events, c->most, c->exact, nullptr)
+                                       : real.epoll_wait(c->epfd, c->events, c->most, c->ms);
+          });
           cancel_hold();
         },
         &call, [](void* arg) { static_cast<CountedInEpoll*>(arg)->end(); }, &counted);
@@ -317,6 +321,14 @@ long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& dea
   if (n != 0) return n;
   return masked(mask, [&](const uint64_t* during) {
     return raw_syscall(SYS_epoll_pwait, epfd, sys_arg(events), most, ms_until(deadline), sys_arg(during), 8);
+  });
+}
+
+long io_epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
+  long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
+  if (n != 0) return n;
+  return masked(mask, [&](const uint64_t* during) {
+    return raw_syscall(SYS_epoll_pwait2, epfd, sys_arg(events), most, sys_arg(timeout), sys_arg(during), 8);
   });
 }
 

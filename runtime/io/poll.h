@@ -19,6 +19,9 @@ long io_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t
 long io_pselect(int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout, const sigset_t* mask);
 long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& deadline, const sigset_t* mask);
 
-long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline);
+long io_epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask);
+
+// `exact`: epoll_pwait2's timeout, which is not in milliseconds; null: epoll_wait's call.
+long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& deadline, const timespec* exact = nullptr);
 
 }  // namespace mn

@@ -86,6 +86,7 @@ constexpr SystemCall kSystemCalls[] = {
     {SYS_pselect6, "pselect6"},
     {SYS_epoll_wait, "epoll_wait"},
     {SYS_epoll_pwait, "epoll_pwait"},
+    {SYS_epoll_pwait2, "epoll_pwait2"},
     {SYS_accept, "accept"},
     {SYS_accept4, "accept4"},
     {SYS_connect, "connect"},

@@ -218,7 +218,41 @@ TEST(Epoll, AMaskForTheWait) {
     EXPECT_TRUE(test::IsBlocked(SIGUSR1));
     EXPECT_EQ(test::Of(epoll_pwait(set.fd(), &event, 1, 2, nullptr)), Outcome{0});
     EXPECT_EQ(test::Of(epoll_pwait(set.fd(), &event, 1, 2, &usr1)), Outcome{0});
+
+    test::handled = 0;
+    pthread_kill(pthread_self(), SIGUSR1);
+    EXPECT_EQ(test::Of(epoll_pwait2(set.fd(), &event, 1, nullptr, &none)), (Outcome{-1, EINTR}));
+    EXPECT_EQ(test::handled, 1);
+    EXPECT_TRUE(test::IsBlocked(SIGUSR1));
+    const timespec soon = {0, 200'000};
+    EXPECT_EQ(test::Of(epoll_pwait2(set.fd(), &event, 1, &soon, &usr1)), Outcome{0});
   });
+}
+
+TEST(Epoll, Pwait2) {
+  Set set;
+  Channel channel(Kind::kPipe);
+  set.Add(channel.in, EPOLLIN);
+  test::HereAndInAThread([&] {
+    epoll_event event;
+    const timespec none = {0, 0}, soon = {0, 200'000}, wrong = {0, 1'000'000'000};
+    EXPECT_EQ(test::Of(epoll_pwait2(set.fd(), &event, 1, &none, nullptr)), Outcome{0});
+    EXPECT_EQ(test::Of(epoll_pwait2(set.fd(), &event, 1, &soon, nullptr)), Outcome{0});
+    EXPECT_EQ(test::Of(epoll_pwait2(set.fd(), &event, 1, &wrong, nullptr)), (Outcome{-1, EINVAL}));
+    EXPECT_EQ(test::Of(epoll_pwait2(-1, &event, 1, nullptr, nullptr)), (Outcome{-1, EBADF}));
+  });
+  // More than may wait in the kernel at once.
+  std::vector<std::unique_ptr<Caller>> waiters;
+  for (int i = 0; i < 20; ++i) {
+    waiters.push_back(std::make_unique<Caller>([&] {
+      epoll_event event;
+      return epoll_pwait2(set.fd(), &event, 1, nullptr, nullptr);
+    }));
+  }
+  test::LetThemWait();
+  for (const auto& waiter : waiters) EXPECT_FALSE(waiter->done());
+  channel.Put();
+  for (const auto& waiter : waiters) EXPECT_EQ(waiter->Wait(), Outcome{1});
 }
 
 }  // namespace

@@ -96,6 +96,9 @@ static void Case_epoll_wait(Function function) {
 static void Case_epoll_pwait(Function function) {
   CHECK(AS(epoll_pwait)(-1, &e, 1, 0, NULL) == -1 && errno == EBADF);
 }
+static void Case_epoll_pwait2(Function function) {
+  CHECK(AS(epoll_pwait2)(-1, &e, 1, NULL, NULL) == -1 && errno == EBADF);
+}
 static void Case_close(Function function) {
   CHECK(AS(close)(-1) == -1 && errno == EBADF);
 }
@@ -270,6 +273,7 @@ static const struct Case kCases[] = {
     DECLARED(shutdown, Case_shutdown),
     DECLARED(epoll_wait, Case_epoll_wait),
     DECLARED(epoll_pwait, Case_epoll_pwait),
+    DECLARED(epoll_pwait2, Case_epoll_pwait2),
     DECLARED(close, Case_close),
     DECLARED(dup, Case_dup),
     DECLARED(dup2, Case_dup2),
