@@ -13,15 +13,17 @@ const char* real_load() {
   struct Entry {
     const char* name;
     void** slot;
+    bool later = false;
   };
   static const Entry entries[] = {
 #define REAL(name) {#name, reinterpret_cast<void**>(&real.name)},
+#define EXPORT_LATER(name) {#name, reinterpret_cast<void**>(&real.name), true},
 #define PRIVATE(name, type) {#name, reinterpret_cast<void**>(&real.name)},
 #include "runtime/os/real.def"
   };
   for (const Entry& e : entries) {
     *e.slot = ::dlsym(RTLD_NEXT, e.name);
-    if (*e.slot == nullptr) return e.name;
+    if (*e.slot == nullptr && !e.later) return e.name;
   }
   return nullptr;
 }
