@@ -34,7 +34,7 @@ constinit std::atomic<int> g_in_epoll{0};
 struct CountedInEpoll : Unfinished {
   bool counted = true;
 
-  CountedInEpoll() : Unfinished{[](Unfinished* self) { static_cast<CountedInEpoll*>(self)->uncount(); }} {
+  CountedInEpoll() : Unfinished([](Unfinished* self) { static_cast<CountedInEpoll*>(self)->uncount(); }) {
     g_in_epoll.fetch_add(1, std::memory_order_relaxed);
     this_g()->unfinished = this;
   }

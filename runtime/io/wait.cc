@@ -244,10 +244,10 @@ void end_waits(FdWait* waits, int n) {
 }
 
 FdWaits::FdWaits(FdWait* waits, int n)
-    : Unfinished{[](Unfinished* self) {
+    : Unfinished([](Unfinished* self) {
         auto* all = static_cast<FdWaits*>(self);
         end_waits(all->waits_, all->n_);
-      }},
+      }),
       waits_(waits),
       n_(n) {
   this_g()->unfinished = this;

@@ -32,6 +32,7 @@ struct Guard {
 // What a G has begun and a jump out of a signal handler (siglongjmp) would leave undone: it is ended before a handler
 // of the program runs, and may go on when that returns.
 struct Unfinished {
+  explicit Unfinished(void (*how)(Unfinished*)) : end(how) {}
   void (*end)(Unfinished* self);  // outside
 };
 
