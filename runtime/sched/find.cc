@@ -117,7 +117,7 @@ static inline G* look_for_work(M* m, P* p, int look) {
   int64_t due = next_timer();
   if (due != kForever) {
     int64_t now = now_ns();
-    if (due <= now) run_timers(now);
+    if (due <= now) run_timers_here(m, now);
   }
   G* g = p->runq.pop_next();
   if (g == nullptr) g = p->runq.pop();

@@ -27,6 +27,7 @@ constinit Hook route_process_signals = nullptr;
 namespace {
 
 constexpr uint32_t kMaxNextStreak = 64;  // runnext may overtake the ring this often in a row
+constexpr uint32_t kOvertaken = 64;      // Gs in the ring, at most, that sleepers may go before
 
 // The next G of this P without stealing or sleeping; g0 when there is none.
 MN_INLINE G* pick_local(M* m) {
@@ -100,6 +101,35 @@ void commit_yield(M* m, G* prev, void*) {
     queue_tail(m, prev);
 }
 
+// What `wake` makes runnable goes before those who wait in the ring: how many. Those are out of the ring meanwhile, for
+// thieves would mix the two.
+template <class Wake>
+uint32_t wake_first(M* m, Wake wake) {
+  RunQueue<G, kRing>& runq = m->p->runq;
+  G* waiting[kOvertaken];
+  uint32_t n = 0;
+  if (runq.ring_size() <= kOvertaken)
+    while (n != kOvertaken && (waiting[n] = runq.pop()) != nullptr) ++n;
+  wake();
+  if (n == 0) return 0;
+  uint32_t woken = runq.ring_size();
+  for (uint32_t i = 0; i < n; ++i) queue_tail(m, waiting[i]);
+  // Seq_cst: the submitter's fence (idle.cc): who looked meanwhile did not see them.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
+  return woken;
+}
+
+void take_global(M* m) {
+  while (sched.global_size.load(std::memory_order_relaxed) != 0) {
+    G* g = global_get(m);
+    if (g == nullptr || !m->p->runq.push(g)) {
+      if (g != nullptr) global_put(g);
+      break;
+    }
+  }
+}
+
 // On g0. `prev` queues behind those who wait already, and they behind those whom a timer or somebody elsewhere woke
 // meanwhile: who computes hardly notices, who sleeps and wakes would wait for a turn of each.
 void commit_preempted(M* m, G* prev, void*) {
@@ -109,22 +139,14 @@ void commit_preempted(M* m, G* prev, void*) {
   ++p->preemptions;
   int64_t now = now_ns();
   p->preempted_at.store(now, std::memory_order_relaxed);
-  uint32_t waiting = p->runq.ring_size();
-  run_timers(now);
-  while (sched.global_size.load(std::memory_order_relaxed) != 0) {
-    G* g = global_get(m);
-    if (g == nullptr || !p->runq.push(g)) {
-      if (g != nullptr) global_put(g);
-      break;
-    }
-  }
-  if (p->runq.ring_empty()) {
-    // Alone here; where others wait for another P, they take turns on this one, too.
-    if (G* g = sched.nprocs > 1 ? steal(m, false) : nullptr) queue_tail(m, g);
-  } else if (p->runq.ring_size() > waiting) {
-    for (; waiting != 0; --waiting)
-      if (G* g = p->runq.pop()) queue_tail(m, g);
-  }
+  if (next_timer() <= now || sched.global_size.load(std::memory_order_relaxed) != 0)
+    wake_first(m, [&] {
+      run_timers(now);
+      take_global(m);
+    });
+  // Alone here; where others wait for another P, they take turns on this one, too.
+  if (p->runq.ring_empty() && sched.nprocs > 1)
+    if (G* g = steal(m, false)) queue_tail(m, g);
   queue_tail(m, prev);
 }
 
@@ -134,6 +156,17 @@ void commit_lost_p(M*, G* prev, void*) {
 }
 
 }  // namespace
+
+void run_timers_here(M* m, int64_t now) {
+  P* p = m->p;
+  uint32_t tick = p->tick.load(std::memory_order_relaxed);
+  if (tick - p->jump_tick <= p->jumped) {
+    run_timers(now);
+    return;
+  }
+  p->jump_tick = tick;
+  p->jumped = wake_first(m, [now] { run_timers(now); });
+}
 
 void finish_switch() {
   M* m = this_g()->m.load(std::memory_order_relaxed);

@@ -48,6 +48,8 @@ constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 a
 // As Go: prime, so that it does not fall in step with the program.
 constexpr uint32_t kGlobalPoll = 61;  // switches between looks at the global queue, timers and descriptors
 
+constexpr uint32_t kRing = 256;  // Gs that wait in a P's own queue at most
+
 constexpr int kMostWaitKinds = 16;
 
 using Commit = void (*)(M* m, G* prev, void* arg);
@@ -60,7 +62,9 @@ struct P {
   std::atomic<uint32_t> tick{0};  // switches so far; sysmon reads it to see whether the P moves
   uint32_t next_streak = 0;       // consecutive picks of runnext
   uint32_t net_tick = 0;          // tick at which it last asked for descriptors
-  RunQueue<G, 256> runq;
+  uint32_t jump_tick = 0;         // tick at which sleepers last went before those who compute,
+  uint32_t jumped = 0;            // and how many
+  RunQueue<G, kRing> runq;
   TimerHeap timers;
   Stack<G, &G::next> free_gs;  // slots of the default class, kept by thread creation
   // Threads created and ended here, for finding the last one; written by the P's M, summed by anybody.
@@ -187,6 +191,9 @@ void ready_all(Fifo<G, &G::next>& gs);
 bool yield_now();
 // The same when the running G has had its time: who woke up meanwhile goes before those who compute, too.
 void yield_preempted();
+// Wakes those whose time has come. They go before those who wait in the ring, as when a G is preempted: if these
+// compute they would wait for a turn of each. But not again before one of these has run. On g0, with a P.
+void run_timers_here(M* m, int64_t now);
 // Signals that came while this thread was on g0, for somebody to take (thread/signal.cc). Null: none pending.
 extern std::atomic<uint64_t> process_signals;
 // Those of them that nobody could take at the time: all blocked them. sysmon tries again.
