@@ -88,7 +88,7 @@ bool borrowed() {
   return real_load() == nullptr && tcb_describe() == nullptr && tcb_tid(thread_pointer()) == raw_syscall(SYS_getppid);
 }
 
-bool decide() {
+MN_COLD bool decide() {
   if (borrowed()) return false;
   mode.store(choose(), std::memory_order_relaxed);
   return mode.load(std::memory_order_relaxed) == Mode::kOn;

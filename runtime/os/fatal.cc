@@ -26,7 +26,7 @@ void end_by_signal(int sig) {
   __builtin_trap();
 }
 
-void fatal(const char* what, const char* where) {
+MN_COLD void fatal(const char* what, const char* where) {
   static constinit std::atomic<bool> dying{false};
   Text line;
   line << "libmn: fatal: " << what << " (" << where << ")\n";

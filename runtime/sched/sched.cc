@@ -79,18 +79,23 @@ MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   finish_switch();
 }
 
-// Tail of the local ring, or half of it to the global queue when it is full.
-void queue_tail(M* m, G* g) {
-  P* p = m->p;
-  while (!p->runq.push(g)) {
-    G* half[128 + 1];
-    uint32_t n = p->runq.pop_half(half);
+// Half of the ring, which was full, goes to the global queue, and g. Not inlined: a parked G keeps the frame that it
+// parked in, and this one is large.
+MN_NOINLINE void queue_overflow(RunQueue<G, kRing>& runq, G* g) {
+  while (!runq.push(g)) {
+    G* half[kRing / 2 + 1];
+    uint32_t n = runq.pop_half(half);
     if (n == 0) continue;
     half[n++] = g;
     SpinGuard guard(sched.lock);
     for (uint32_t i = 0; i < n; ++i) global_put_locked(half[i]);
     return;
   }
+}
+
+// Tail of the local ring.
+void queue_tail(M* m, G* g) {
+  if (MN_UNLIKELY(!m->p->runq.push(g))) queue_overflow(m->p->runq, g);
 }
 
 void commit_yield(M* m, G* prev, void*) {
@@ -249,7 +254,7 @@ void ready_all(Fifo<G, &G::next>& gs) {
   if (sched.n_idle_ps.load(std::memory_order_relaxed) != 0) wake_p();
 }
 
-M* enter_slow(G* g, M* m) {
+MN_NOINLINE M* enter_slow(G* g, M* m) {
   uint32_t seen = m->attention.load(std::memory_order_relaxed);
   while (seen == kClaim || seen == kPreempt) {
     // Acq_rel: pairs with sysmon's compare-exchange; exactly one of the two wins.
@@ -282,7 +287,7 @@ void release_p(M* m) {
   hand_off_p(p);
 }
 
-void leave_slow(G* g) {
+MN_NOINLINE void leave_slow(G* g) {
   if (deliver_signals != nullptr) deliver_signals(g);
 }
 

@@ -67,7 +67,7 @@ Adopted* new_adopted() {
   return new (p) Adopted;
 }
 
-G* adopt() {
+MN_COLD G* adopt() {
   if (sys_gettid() == sys_getpid() && sched.main_g == nullptr) {
     wire(&g_main);
     sched.main_g = &g_main.g;

@@ -103,8 +103,8 @@ void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
   g->cancel_held = held;
 }
 
-// Runs one noted signal on the calling G, which is outside.
-void run_noted(G* g, int sig, siginfo_t* info) {
+// Runs one noted signal on the calling G, which is outside. Not inlined: its frame is large (sched.cc, queue_overflow).
+MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info) {
   const Action& a = g_actions[sig];
   if (!caught(sig)) return default_action(sig, info);
   uint64_t old = g->sigmask;
@@ -125,8 +125,8 @@ void run_noted(G* g, int sig, siginfo_t* info) {
   errno = saved_errno;
 }
 
-// Hook of leave().
-void deliver(G* g) {
+// Hook of leave(). Not inlined, either.
+MN_NOINLINE void deliver(G* g) {
   if ((g->sigpend.load(std::memory_order_relaxed) & kPolicyBit) != 0) {
     // Before it is looked at: a later one sets it again (pairs with policy.cc).
     g->sigpend.fetch_and(~kPolicyBit, std::memory_order_seq_cst);

@@ -46,9 +46,11 @@ FALLBACKS = [
 
 
 def as_in_the_foreground():
-    """A shell has its background jobs ignore the keyboard's signals, which tests would inherit."""
+    """A shell has its background jobs ignore the keyboard's signals, and nohup a hang-up, which tests would inherit."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)    # caught, it is at its default in children
 
 
 class Test:
