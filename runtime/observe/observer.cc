@@ -80,16 +80,7 @@ void dump_as_wanted(uint32_t wanted) {
 
 void* observer_main(void*) {
   output_only();
-  g_g.system = g_g.wired = true;
-  g_g.locks = 0;
-  g_g.tp = thread_pointer();
-  g_m.wired = true;
-  g_m.kmask = kAllMasked;
-  g_m.inside.store(0, std::memory_order_relaxed);
-  g_m.cur = &g_g;
-  g_m.ktid.store(sys_gettid(), std::memory_order_relaxed);
-  g_g.m.store(&g_m, std::memory_order_relaxed);
-  tls_g = &g_g;
+  be_system_thread(&g_g, &g_m);
   for (;;) {
     // Acquire: pairs with want().
     if (uint32_t wanted = g_wanted.exchange(0, std::memory_order_acquire)) dump_as_wanted(wanted);

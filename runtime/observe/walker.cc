@@ -11,6 +11,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/lock.h"
 #include "runtime/os/real.h"
+#include "runtime/sched/sched.h"
 
 namespace mn {
 namespace {
@@ -45,6 +46,9 @@ void fail(const char* why) {
 }
 
 void* opener_main(void*) {
+  static constinit G opener_g;
+  static constinit M opener_m;
+  be_system_thread(&opener_g, &opener_m);  // the loader calls functions that would adopt it, for the dump to show
   output_only();
   walker_open();
   g_opened.signal();

@@ -133,14 +133,7 @@ void say_none_left(int n_ms) {
 
 void* creator_main(void*) {
   static constinit M creator_m;
-  g_creator_g.system = g_creator_g.wired = true;
-  g_creator_g.locks = 0;
-  g_creator_g.tp = thread_pointer();
-  creator_m.wired = true;
-  creator_m.inside.store(0, std::memory_order_relaxed);
-  creator_m.cur = &g_creator_g;
-  g_creator_g.m.store(&creator_m, std::memory_order_relaxed);
-  tls_g = &g_creator_g;
+  be_system_thread(&g_creator_g, &creator_m);
   {
     pthread_attr_t attr;
     void* base;
@@ -171,6 +164,19 @@ void* creator_main(void*) {
 }
 
 }  // namespace
+
+void be_system_thread(G* g, M* m) {
+  g->system = g->wired = true;
+  g->locks = 0;
+  g->tp = thread_pointer();
+  m->wired = true;
+  m->kmask = kAllMasked;
+  m->inside.store(0, std::memory_order_relaxed);
+  m->cur = g;
+  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  g->m.store(m, std::memory_order_relaxed);
+  tls_g = g;
+}
 
 void request_m() {
   g_creator_note.signal();

@@ -235,6 +235,8 @@ void poll_neglected(int64_t now);
 // threads. 0 or errno.
 int sched_start(G* self);
 int sched_start_helpers(G* self);
+// The calling kernel thread, one of libmn's own that blocks all signals, becomes g on m: outside, without a P.
+void be_system_thread(G* g, M* m);
 void request_m();  // ask the creator thread for one more M
 // Has the creator thread end the poller's sleep, for whoever cannot write to its descriptor.
 void request_interrupt();
