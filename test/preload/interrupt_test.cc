@@ -158,11 +158,13 @@ TEST_F(Interrupt, AJumpOutOfTheHandlerEndsTheCall) {
   test::Handler handler(SIGUSR1, Jump, SA_RESTART);
   test::ForEachWait([](Wait& wait) {
     // Volatile: written after sigsetjmp.
-    static volatile bool jumped;
+    static volatile bool begun, jumped;
+    begun = false;
     jumped = false;
     Caller caller([&]() -> ssize_t {
       if (sigsetjmp(out_of_the_handler, 1) == 0) {
         may_jump = 1;
+        begun = true;
         const ssize_t result = wait.Call();
         may_jump = 0;
         return result;
@@ -173,6 +175,7 @@ TEST_F(Interrupt, AJumpOutOfTheHandlerEndsTheCall) {
       return wait.Call();
     });
     Caller other([&] { return wait.Call(); });
+    EXPECT_TRUE(test::Eventually([] { return begun; }));
     test::LetThemWait();
     EXPECT_EQ(pthread_kill(caller.id(), SIGUSR1), 0);
     EXPECT_TRUE(test::Eventually([] { return jumped; }));
@@ -189,10 +192,12 @@ TEST_F(Interrupt, AJumpOutOfTheHandlerEndsTheCall) {
 TEST_F(Interrupt, AfterAJumpCancellationActsAtOnce) {
   test::Handler handler(SIGUSR1, Jump, SA_RESTART);
   test::ForEachWait([](Wait& wait) {
-    std::atomic<bool> computes = false;
+    static std::atomic<bool> begun, computes;
+    begun = computes = false;
     test::Thread thread([&]() -> void* {
       if (sigsetjmp(out_of_the_handler, 1) == 0) {
         may_jump = 1;
+        begun = true;
         wait.Call();
         return nullptr;
       }
@@ -200,6 +205,7 @@ TEST_F(Interrupt, AfterAJumpCancellationActsAtOnce) {
       computes = true;
       for (;;) __asm__ volatile("");
     });
+    EXPECT_TRUE(test::Eventually([] { return begun.load(); }));
     test::LetThemWait();
     EXPECT_EQ(pthread_kill(thread.id(), SIGUSR1), 0);
     EXPECT_TRUE(test::Eventually([&] { return computes.load(); }));
