@@ -123,8 +123,8 @@ long wait_with(Poll* p, char* memory) {
     p->waits[i].exclusive = false;
     p->want[i] = static_cast<uint16_t>(p->fds[i].events);
   }
-  FdWaits waits(p->waits, p->count);
   cancel_hold();
+  FdWaits waits(p->waits, p->count);
   call_guarded(wait_and_look, p, undo_poll, &waits);
   waits.end();
   cancel_release();
@@ -259,10 +259,12 @@ long io_epoll_wait(int epfd, epoll_event* events, int most, const Deadline& dead
       const timespec* exact;
       long result;
     } call{epfd, events, most, ms_until(deadline), exact, 0};
+    cancel_hold();
     CountedInEpoll counted;
     call_guarded(
         [](void* arg) {
           auto* c = static_cast<Call*>(arg);
+          cancel_release();
           c->result = blocking([c] {
             return c->exact != nullptr ? real.epoll_pwait2(c->epfd, c->events, c->most, c->exact, nullptr)
                                        : real.epoll_wait(c->epfd, c->events, c->most, c->ms);

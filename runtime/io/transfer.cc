@@ -95,13 +95,13 @@ void wait_and_attempt(void* arg) {
 
 long transfer_wait(Transfer* t) {
   if (fd_nonblocking(t->state)) return t->attempted ? moved_or(t, -EAGAIN) : t->attempt(t, t->state->fd);
+  cancel_hold();
   Waiting w{t, FdOperation(t->state)};
   // A cancellation, or an exception from a signal handler, unwinds past us.
   auto undo = [](void* op) {
     cancel_unwound();
     static_cast<FdOperation*>(op)->end();
   };
-  cancel_hold();
   call_guarded(wait_and_attempt, &w, undo, &w.operation);
   w.operation.end();
   cancel_release();

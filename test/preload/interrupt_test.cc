@@ -157,10 +157,8 @@ __attribute__((noinline)) void Overwrite() {
 TEST_F(Interrupt, AJumpOutOfTheHandlerEndsTheCall) {
   test::Handler handler(SIGUSR1, Jump, SA_RESTART);
   test::ForEachWait([](Wait& wait) {
-    // Volatile: written after sigsetjmp.
-    static volatile bool begun, jumped;
-    begun = false;
-    jumped = false;
+    static std::atomic<bool> begun, jumped;
+    begun = jumped = false;
     Caller caller([&]() -> ssize_t {
       if (sigsetjmp(out_of_the_handler, 1) == 0) {
         may_jump = 1;
@@ -175,10 +173,10 @@ TEST_F(Interrupt, AJumpOutOfTheHandlerEndsTheCall) {
       return wait.Call();
     });
     Caller other([&] { return wait.Call(); });
-    EXPECT_TRUE(test::Eventually([] { return begun; }));
+    EXPECT_TRUE(test::Eventually([] { return begun.load(); }));
     test::LetThemWait();
     EXPECT_EQ(pthread_kill(caller.id(), SIGUSR1), 0);
-    EXPECT_TRUE(test::Eventually([] { return jumped; }));
+    EXPECT_TRUE(test::Eventually([] { return jumped.load(); }));
     test::LetThemWait();
     EXPECT_FALSE(caller.done());
     wait.Release();

@@ -16,8 +16,8 @@ enum { kEach = 8 };
 
 static int pipes[kEach][2];
 static char lock_name[] = "/tmp/ticker.XXXXXX";
-static int released;  // read with atomics, but for those who spin
-static volatile int flag;
+static int released;
+static volatile int flag;  // for those who spin: as in programs that know no atomics
 static double seconds = 0.3;
 
 static int64_t NowNs(void) {
