@@ -26,6 +26,7 @@ enum DisableBit : uint64_t {
   kDisableGuardInstall = 2,
   kDisableMembarrier = 4,
   kDisableCpuTimers = 8,
+  kDisableHeal = 16,
 };
 
 // Reads all variables from `environ_list` (null-terminated "NAME=value"). False on the first bad value, with one line

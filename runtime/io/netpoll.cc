@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "runtime/base/options.h"
 #include "runtime/io/wait.h"
 #include "runtime/os/clock.h"
 #include "runtime/sched/netpoll.h"
@@ -90,8 +91,8 @@ int replace(int lost) {
 void heal(int64_t now) {
   bool all = g_heal_all.load(std::memory_order_relaxed) && g_heal_all.exchange(false, std::memory_order_relaxed);
   int64_t last = g_healed.load(std::memory_order_relaxed);
-  if (!all && (now - last < kHealPeriod || !g_healed.compare_exchange_strong(last, now, std::memory_order_relaxed)))
-    return;
+  bool periodic = (options.disable & kDisableHeal) == 0 && now - last >= kHealPeriod;
+  if (!all && !(periodic && g_healed.compare_exchange_strong(last, now, std::memory_order_relaxed))) return;
   unsigned turn = g_heal_turn.fetch_add(1, std::memory_order_relaxed) % kFdShares;
   fd_for_each_waited(all ? kFdShares : 1, turn, [](FdState* s) {
     GList ended;

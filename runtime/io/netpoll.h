@@ -8,10 +8,13 @@
 //
 // What can still be lost: a descriptor that is closed past us while a thread waits for it takes its registration with
 // it (close() itself is interposed and keeps the file, io/close.h). So the poller proves waits anew by and by (heal()).
+// MN_DISABLE=heal has it not do so: tests then see each wake-up that is lost.
 //
 // Rejected: edge-triggered registrations that last (as Go's): a stale one loses wake-ups, and every arriving packet
-// costs an event, waited for or not. A helper thread with descriptors of its own: it would keep the program's files
-// open.
+// costs an event, waited for or not. Tried for TCP sockets of this process's making with one reader, where a short read
+// proves that nothing is left: bench/echo.py of 10,000 connections did 0.96 times as many requests as with one-shot
+// registrations, of 1,000 0.99 (medians of 6 pairs). The call that is saved is paid for by bookkeeping and by events
+// that nobody waits for. A helper thread with descriptors of its own: it would keep the program's files open.
 //
 // The epoll set and the event descriptor that interrupts its poller are made at the first wait and carry numbers above
 // 900. Who closes them nevertheless makes the next use fail, which makes new ones.

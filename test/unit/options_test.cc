@@ -94,7 +94,7 @@ TEST_P(BadOption, IsNamedWithItsValueAndRange) {
 
 constexpr const char* kProcs = "a number from 1 to 256";
 constexpr const char* kMode = "one of mn|1:1";
-constexpr const char* kDisable = "a list of fsgsbase,guard_install,membarrier,cpu_timers";
+constexpr const char* kDisable = "a list of fsgsbase,guard_install,membarrier,cpu_timers,heal";
 constexpr const char* kSignal = "none, or the name or number of a signal that can be caught and means no fault";
 
 INSTANTIATE_TEST_SUITE_P(
