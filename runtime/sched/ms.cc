@@ -279,7 +279,7 @@ int sched_start(G* self) {
   return 0;
 }
 
-void sched_reset_after_fork() {
+void sched_reset_after_fork(G* g0) {
   G* self = this_g();
   M* m = self->m.load(std::memory_order_relaxed);
   sched.main_g = self;
@@ -321,10 +321,6 @@ void sched_reset_after_fork() {
   if (m->p == nullptr) acquire_p(m, get_idle_p_locked());
   // libc takes the stacks of all threads but the caller for free, and this M's g0 may stand on one of them.
   tcb_unregister_rseq(m->g0.tp);
-  m->inside.store(0, std::memory_order_relaxed);
-  self->locks = 0;
-  G* g0 = gpool_get_system();
-  enter();
   MN_CHECK(g0 != nullptr, "no memory for the scheduler of a forked child");
   install_g0(m, g0);
 }

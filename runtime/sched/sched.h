@@ -247,8 +247,9 @@ void request_errand(Hook errand);
 extern Hook helpers_started;
 void g0_loop(M* m);
 void m_init(M* m);
-// In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after.
-void sched_reset_after_fork();
+// In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after. `g0` is the slot for
+// its M's, from the pool; a wired caller needs none.
+void sched_reset_after_fork(G* g0);
 
 // The running G keeps its M for good and gives the P up; inside. When it ends, so does the M.
 void wire_self();

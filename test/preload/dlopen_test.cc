@@ -200,4 +200,29 @@ TEST(Dlopen, OtherLibrariesFindTheSameFunctions) {
   EXPECT_EQ(result, &mutex);
 }
 
+// Locks of ld.so that another thread holds stay locked in a child of which libc knows nothing.
+TEST(Dlopen, ChildOfCloneWhileLibrariesAreLoaded) {
+  constexpr size_t kSize = 256 * 1024;
+  auto stack = std::make_unique<char[]>(kSize);
+  std::atomic<bool> stop = false;
+  Thread loader([&] {
+    while (!stop) {
+      Plugin plugin;
+    }
+    return nullptr;
+  });
+  for (int i = 0; i < 300 && !HasFailure(); ++i) {
+    const pid_t child = clone(
+        [](void*) {
+          alarm(test::kChildSeconds);
+          usleep(100);
+          return 0;
+        },
+        stack.get() + kSize, SIGCHLD, nullptr);
+    EXPECT_GT(child, 0);
+    EXPECT_TRUE(test::Exited(test::WaitFor(child), 0));
+  }
+  stop = true;
+}
+
 }  // namespace
