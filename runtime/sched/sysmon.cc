@@ -45,6 +45,7 @@ constexpr int64_t kConfirm = 50 * kUs;
 constexpr int64_t kLeastTurn = kMs;             // the first look after a turn began may come this much late
 constexpr int64_t kRetakeIdleAfter = 10 * kMs;  // an M asleep with nothing queued keeps its P this long
 constexpr int64_t kIdleBeforeSleep = 10 * kMs;
+constexpr int64_t kHeldPeriod = 1000 * kMs;  // while it sleeps, between looks for a thread that takes a held signal
 constexpr int64_t kAskAgain = 50 * kMs;
 constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that is asked in vain keeps its P
 constexpr int kLostPerLook = 16;
@@ -240,7 +241,10 @@ void sleep_until_busy() {
   // Seq_cst: pairs with get_idle_p_locked, which takes a P and then looks at this flag, and with on_signal.
   sched.sysmon_asleep.store(true, std::memory_order_seq_cst);
   // Seq_cst: pairs with on_signal, which notes a signal and then looks at the flag.
-  if (all_idle() && process_signals.load(std::memory_order_seq_cst) == 0) sched.sysmon_note.sleep(-1, true);
+  if (all_idle() && process_signals.load(std::memory_order_seq_cst) == 0) {
+    bool held = held_signals.load(std::memory_order_relaxed) != 0;  // somebody may take them by now, unasked
+    sched.sysmon_note.sleep(held ? now_ns() + kHeldPeriod : -1, true);
+  }
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
 }
 

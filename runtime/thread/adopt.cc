@@ -12,6 +12,7 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -91,6 +92,9 @@ MN_COLD G* adopt() {
 
 void forget(void* p) {
   auto* a = static_cast<Adopted*>(p);
+  enter();
+  signals_end(&a->g);
+  leave();
   tls_g = nullptr;
   SpinGuard guard(g_lock);
   (a->all_prev != nullptr ? a->all_prev->all_next : g_all) = a->all_next;

@@ -21,6 +21,7 @@
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/policy.h"
+#include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
 #include "runtime/thread/wire.h"
 
@@ -92,6 +93,7 @@ void say_that_main_ended() {
   M* m = enter();
   // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
   if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
+  signals_end(g);
   Bucket* b = bucket_of(&g->life);
   b->lock.lock();
   Waiter* w = first_waiter(b, &g->life);

@@ -15,6 +15,7 @@ constexpr int kRecords = 512;
 struct Record {
   std::atomic<G*> owner{nullptr};
   int sig = 0;
+  Sent sent = Sent::kToThread;
   uint64_t order = 0;  // of all notes
   siginfo_t info{};
 };
@@ -23,9 +24,26 @@ constinit Record g_records[kRecords];
 constinit G g_claimed;  // only its address matters
 constinit std::atomic<uint64_t> g_order{0};
 
+void give(Record* r, G* g) {
+  r->owner.store(g, std::memory_order_release);  // Release: whole; pairs with claim and note_signal.
+}
+
+bool is(const Record& r, const G* g, int sig) {
+  return r.owner.load(std::memory_order_acquire) == g && r.sig == sig;  // Acquire: pairs with give.
+}
+
+// Makes r the caller's, if it is for g and of sig.
+bool claim(Record* r, G* g, int sig) {
+  // Acquire: pairs with note_signal, which may have used the record again.
+  if (!r->owner.compare_exchange_strong(g, &g_claimed, std::memory_order_acquire)) return false;
+  if (r->sig == sig) return true;
+  give(r, g);
+  return false;
+}
+
 }  // namespace
 
-void note_signal(G* g, int sig, const siginfo_t* info) {
+void note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
   // Standard signals do not queue: one that is pending already adds nothing.
   if (sig < kFirstQueued && g != kProcess && (g->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) return;
   for (Record& r : g_records) {
@@ -34,8 +52,9 @@ void note_signal(G* g, int sig, const siginfo_t* info) {
     if (!r.owner.compare_exchange_strong(free, &g_claimed, std::memory_order_acquire)) continue;
     r.sig = sig;
     r.order = g_order.fetch_add(1, std::memory_order_relaxed);
+    r.sent = sent;
     r.info = *info;
-    r.owner.store(g, std::memory_order_release);  // Release: pairs with take_note.
+    give(&r, g);
     break;
   }
   // Seq_cst: pairs with must_look_up (waitq.cc).
@@ -46,22 +65,33 @@ void note_signal(G* g, int sig, const siginfo_t* info) {
 bool take_note(G* g, int sig, siginfo_t* info) {
   for (;;) {
     Record* oldest = nullptr;
-    for (Record& r : g_records) {
-      if (r.owner.load(std::memory_order_acquire) != g || r.sig != sig) continue;  // Acquire: pairs with note_signal.
-      if (oldest == nullptr || r.order < oldest->order) oldest = &r;
-    }
+    for (Record& r : g_records)
+      if (is(r, g, sig) && (oldest == nullptr || r.order < oldest->order)) oldest = &r;
     if (oldest == nullptr) return false;
-    G* mine = g;
-    // Acquire: pairs with note_signal, which may have used the record again.
-    if (!oldest->owner.compare_exchange_strong(mine, &g_claimed, std::memory_order_acquire)) continue;
-    bool same = oldest->sig == sig;
-    if (same) *info = oldest->info;
-    oldest->owner.store(same ? nullptr : g, std::memory_order_release);  // Release: read; pairs with note_signal.
-    if (same) return true;
+    if (!claim(oldest, g, sig)) continue;
+    *info = oldest->info;
+    give(oldest, nullptr);
+    return true;
   }
 }
 
-void forget_notes() {
+bool return_notes(G* g, int sig) {
+  bool any = false;
+  for (Record& r : g_records) {
+    if (!is(r, g, sig) || !claim(&r, g, sig)) continue;
+    bool process = r.sent == Sent::kToProcess;
+    give(&r, process ? kProcess : g);
+    any |= process;
+  }
+  return any;
+}
+
+void forget_notes(G* g, int sig) {
+  for (Record& r : g_records)
+    if (is(r, g, sig) && claim(&r, g, sig)) give(&r, nullptr);
+}
+
+void forget_all_notes() {
   for (Record& r : g_records) r.owner.store(nullptr, std::memory_order_relaxed);
 }
 

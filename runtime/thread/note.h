@@ -26,9 +26,15 @@ inline uint64_t bit(int sig) {
 extern G process_notes;
 constexpr G* kProcess = &process_notes;
 
-void note_signal(G* g, int sig, const siginfo_t* info);
+// To whom it was sent: what came for the process and g does not take is for another.
+enum class Sent : uint8_t { kToThread, kToProcess };
+void note_signal(G* g, int sig, const siginfo_t* info, Sent sent);
 // False: there is none.
 bool take_note(G* g, int sig, siginfo_t* info);
-void forget_notes();
+// g does not take it: what was sent to the process is noted for that again, and true if there was such.
+bool return_notes(G* g, int sig);
+// g has ended.
+void forget_notes(G* g, int sig);
+void forget_all_notes();
 
 }  // namespace mn

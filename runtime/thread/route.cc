@@ -75,6 +75,21 @@ void give_back(int sig) {
       raw_syscall(SYS_kill, sys_getpid(), sig);
 }
 
+// Of g, which blocks them. Inside.
+void return_to_process(G* g, uint64_t due) {
+  for (; due != 0; due &= due - 1) {
+    int sig = __builtin_ctzll(due) + 1;
+    if (return_notes(g, sig)) process_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+  }
+}
+
+// Of those that g blocks.
+uint64_t noted_in_vain(const G* g) {
+  if (sched.fence_on_enter) std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with signal_alert's
+  __asm__ volatile("" ::: "memory");  // signal_alert's membarrier makes this a StoreLoad fence
+  return g->sigpend.load(std::memory_order_relaxed) & g->sigmask;
+}
+
 }  // namespace
 
 void signals_opened_slow(uint64_t mask) {
@@ -113,8 +128,10 @@ void route_signals() {
     held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
     bool moved = false;  // another thread that routes may have been faster
-    for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info);
-    if (moved) signal_alert(target, sig);
+    for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
+    if (!moved) continue;
+    signal_alert(target, sig);
+    if ((target->sigmask & bit(sig)) != 0 && return_notes(target, sig)) due |= bit(sig);
   }
 }
 
@@ -125,8 +142,26 @@ void take_held_signals(G* g) {
     due &= due - 1;
     held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
-    while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info);
+    while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info, Sent::kToProcess);
   }
+}
+
+void give_up_signals(G* g) {
+  uint64_t due = noted_in_vain(g);
+  if (MN_LIKELY(due == 0)) return;
+  enter();
+  return_to_process(g, due);
+  if (process_signals.load(std::memory_order_relaxed) != 0) route_signals();
+  leave();
+}
+
+void signals_end(G* g) {
+  g->sigmask = kAllMasked;
+  uint64_t due = noted_in_vain(g);
+  if (MN_LIKELY(due == 0)) return;
+  return_to_process(g, due);
+  for (; due != 0; due &= due - 1) forget_notes(g, __builtin_ctzll(due) + 1);
+  if (process_signals.load(std::memory_order_relaxed) != 0) route_signals();
 }
 
 void routes_reset_after_fork() {

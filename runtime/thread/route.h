@@ -4,7 +4,8 @@
 // The kernel gives them to a kernel thread that does not block them: to an M whose G does not, or to sysmon. sysmon
 // blocks what main blocks, but for signals that have a handler and that another G may take: a parked G has no kernel
 // thread. It notes them, and route() looks for a G, whatever that does, which then runs the handler, or ends its wait
-// for it.
+// for it. The thread may block it, or end, before it does so. Either route() sees the new mask after it has noted the
+// signal, or the thread, which looks after its mask has changed, sees the note; who sees it gives it to the next.
 //
 // Which signals another G may take is not counted: threads that begin, masks that change would all have to. It is known
 // of a signal when the first thread begins, or a mask is changed, that does not block it (signals_closed), and it is
@@ -38,6 +39,11 @@ void signals_main_mask(uint64_t mask);
 void route_signals();
 // What the process holds and g, the caller, does not block becomes g's.
 void take_held_signals(G* g);
+// g, the caller, has changed its mask: what came for the process, and was given to g, which now blocks it, is for
+// another.
+void give_up_signals(G* g);
+// The same of g that ends, whose mask is of no matter from now on. What was sent to it alone is lost with it. Inside.
+void signals_end(G* g);
 
 void routes_reset_after_fork();
 

@@ -156,14 +156,14 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (poke) return;
     // In the middle of a switch the kernel's mask may be another G's already.
     if (g->system || (g->sigmask & bit(sig)) != 0) {
-      note_signal(kProcess, sig, info);
+      note_signal(kProcess, sig, info, Sent::kToProcess);
       process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
       // This thread may be about to sleep, sysmon itself included. Seq_cst: pairs with sleep_until_busy, which sets it
       // and then looks for signals.
       if (sched.sysmon_asleep.load(std::memory_order_seq_cst)) sysmon_wake();
       return;
     }
-    note_signal(g, sig, info);
+    note_signal(g, sig, info, Sent::kToProcess);
     if (g->wired) g->note.signal();  // it may be about to sleep
     return;
   }
@@ -230,6 +230,7 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
     }
     set_mask(g, next);
     if (g == sched.main_g) signals_main_mask(g->sigmask);
+    give_up_signals(g);
     if (MN_UNLIKELY(held_signals.load(std::memory_order_relaxed) != 0)) take_held_signals(g);
     deliver(g);
     return 0;
@@ -294,7 +295,7 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   info.si_pid = sys_getpid();
   info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
   if (value != nullptr) info.si_value = *value;
-  note_signal(g, sig, &info);
+  note_signal(g, sig, &info, Sent::kToThread);
   if (g == self_g()) {
     deliver(g);
     return 0;
@@ -360,7 +361,7 @@ void signals_init() {
 
 void signals_reset_after_fork() {
   // Pending signals are not inherited (POSIX fork).
-  forget_notes();
+  forget_all_notes();
   this_g()->sigpend.store(0, std::memory_order_relaxed);
   routes_reset_after_fork();
   signal_waits_reset_after_fork();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests a TCP connection on which a thread has waited for every message so far: a library may then be told of what comes
-// once, and must not be without news of what it left, nor hear of a number that now names another file.
+// Tests a TCP connection on which a thread has waited for every message so far: a library may then be told of what
+// comes once, and must not be without news of what it left, nor hear of a number that now names another file.
 #include <sys/uio.h>
 
 #include "sockets.h"

@@ -150,6 +150,48 @@ TEST_F(SignalProcess, OneOfMany) {
   gate.Open();
 }
 
+// Sends signals, one after the other; those that take them run `take` again and again.
+void FindsOneAlways(const std::function<void()>& take) {
+  test::handled = 0;
+  test::Handler handler(SIGUSR1, test::Count, SA_RESTART);
+  std::atomic<bool> over = false;
+  std::vector<Thread> takers;
+  for (int i = 0; i < 3; ++i) {
+    takers.emplace_back([&] {
+      while (!over) take();
+      return nullptr;
+    });
+  }
+  for (int i = 1; i <= 1000 && !testing::Test::HasFailure(); ++i) {
+    EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
+    for (int turn = 0; turn < 1000 && test::handled < i; ++turn) sched_yield();
+    EXPECT_TRUE(test::Eventually([&] { return test::handled >= i; })) << i;
+  }
+  EXPECT_EQ(test::handled_here, 0);
+  over = true;
+}
+
+// One that is given it as it ends leaves it to the next.
+TEST_F(SignalProcess, ThreadsThatEnd) {
+  Block();
+  FindsOneAlways([&] {
+    Thread([&] {
+      pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+      return nullptr;
+    });
+  });
+}
+
+// So does one that is given it as it blocks it.
+TEST_F(SignalProcess, ThreadsThatBlockIt) {
+  Block();
+  FindsOneAlways([&] {
+    pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    sched_yield();
+  });
+}
+
 // It waits for whoever unblocks it, is waited for, and is seen to be pending meanwhile.
 TEST_F(SignalProcess, NobodyTakesIt) {
   test::Handler handler(SIGUSR1, test::Count, SA_RESTART);

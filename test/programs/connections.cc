@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many TCP connections, one after the other on each of some lines. A thread or two receive on each, in ways that change;
-// they leave data behind, look without waiting, wait by poll, end and begin anew under the same numbers, while others
-// look at the same descriptors, duplicate them, and fork. Every stream arrives whole and in order, and every end is seen.
-// usage: connections [SECONDS]
-// test: stress=60
+// Many TCP connections, one after the other on each of some lines. A thread or two receive on each, in ways that
+// change; they leave data behind, look without waiting, wait by poll, end and begin anew under the same numbers, while
+// others look at the same descriptors, duplicate them, and fork. Every stream arrives whole and in order, and every end
+// is seen. usage: connections [SECONDS] test: stress=60
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
