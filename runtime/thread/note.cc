@@ -32,6 +32,13 @@ bool is(const Record& r, const G* g, int sig) {
   return r.owner.load(std::memory_order_acquire) == g && r.sig == sig;  // Acquire: pairs with give.
 }
 
+bool noted(const G* g, int sig, Sent sent) {
+  if ((g->sigpend.load(std::memory_order_relaxed) & bit(sig)) == 0) return false;
+  for (const Record& r : g_records)
+    if (is(r, g, sig) && r.sent == sent) return true;
+  return false;
+}
+
 // Makes r the caller's, if it is for g and of sig.
 bool claim(Record* r, G* g, int sig) {
   // Acquire: pairs with note_signal, which may have used the record again.
@@ -45,7 +52,7 @@ bool claim(Record* r, G* g, int sig) {
 
 void note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
   // Standard signals do not queue: one that is pending already adds nothing.
-  if (sig < kFirstQueued && g != kProcess && (g->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) return;
+  if (sig < kFirstQueued && g != kProcess && noted(g, sig, sent)) return;
   for (Record& r : g_records) {
     G* free = nullptr;
     // Acquire: pairs with the release that freed the record.
@@ -76,13 +83,16 @@ bool take_note(G* g, int sig, siginfo_t* info) {
 }
 
 bool return_notes(G* g, int sig) {
-  bool any = false;
+  // Before the records: one noted later sets it again (pairs with note_signal).
+  g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
+  bool any = false, others = false;
   for (Record& r : g_records) {
     if (!is(r, g, sig) || !claim(&r, g, sig)) continue;
     bool process = r.sent == Sent::kToProcess;
     give(&r, process ? kProcess : g);
-    any |= process;
+    (process ? any : others) = true;
   }
+  if (others) g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with must_look_up (waitq.cc)
   return any;
 }
 

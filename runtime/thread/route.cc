@@ -131,7 +131,9 @@ void route_signals() {
     for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
     if (!moved) continue;
     signal_alert(target, sig);
-    if ((target->sigmask & bit(sig)) != 0 && return_notes(target, sig)) due |= bit(sig);
+    if ((target->sigmask & bit(sig)) == 0) continue;
+    if (return_notes(target, sig)) due |= bit(sig);
+    if ((target->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) signal_alert(target, sig);
   }
 }
 

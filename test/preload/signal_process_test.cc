@@ -150,8 +150,8 @@ TEST_F(SignalProcess, OneOfMany) {
   gate.Open();
 }
 
-// Sends signals, one after the other; those that take them run `take` again and again.
-void FindsOneAlways(const std::function<void()>& take) {
+// Sends signals, one after the other, to the process or by `send`; those that take them run `take` again and again.
+void FindsOneAlways(const std::function<void()>& take, const std::function<void(pthread_t taker)>& send = nullptr) {
   test::handled = 0;
   test::Handler handler(SIGUSR1, test::Count, SA_RESTART);
   std::atomic<bool> over = false;
@@ -163,7 +163,10 @@ void FindsOneAlways(const std::function<void()>& take) {
     });
   }
   for (int i = 1; i <= 1000 && !testing::Test::HasFailure(); ++i) {
-    EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
+    if (send != nullptr && i % 2 == 0)
+      send(takers[i % takers.size()].id());
+    else
+      EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
     for (int turn = 0; turn < 1000 && test::handled < i; ++turn) sched_yield();
     EXPECT_TRUE(test::Eventually([&] { return test::handled >= i; })) << i;
   }
@@ -182,14 +185,16 @@ TEST_F(SignalProcess, ThreadsThatEnd) {
   });
 }
 
-// So does one that is given it as it blocks it.
+// So does one that is given it as it blocks it; what was sent to itself it keeps.
 TEST_F(SignalProcess, ThreadsThatBlockIt) {
   Block();
-  FindsOneAlways([&] {
+  auto take = [&] {
     pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     sched_yield();
-  });
+  };
+  FindsOneAlways(take);
+  FindsOneAlways(take, [](pthread_t taker) { EXPECT_EQ(pthread_kill(taker, SIGUSR1), 0); });
 }
 
 // It waits for whoever unblocks it, is waited for, and is seen to be pending meanwhile.
