@@ -13,6 +13,7 @@
 #include "runtime/io/transfer.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
+#include "runtime/sync/interrupt.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/thread/cancel.h"
 
@@ -51,6 +52,17 @@ bool answers_empty(int fd, long size) {
   return (st.st_mode & S_IFMT) == 0 && size < static_cast<long>(sizeof(uint64_t));
 }
 
+// Terminals end calls for signals that are none of the program's, too.
+template <class Call>
+long call_device(Call call) {
+  for (;;) {
+    Interruption interruption(this_g());
+    long n = cancel_allowed(call);
+    if (n >= 0) return n;
+    if (errno != EINTR || !interruption.only_preempted()) return -errno;
+  }
+}
+
 struct Vector : Transfer {
   const iovec* iov;
   int count;
@@ -69,8 +81,7 @@ struct Vector : Transfer {
       if (size <= 0) return size;
       if (kind == FdKind::kPollFirst || !answers_empty(fd, size)) return -EAGAIN;
     }
-    long n = cancel_allowed([=] { return real.readv(fd, v->iov, v->count); });
-    return n >= 0 ? n : -errno;
+    return call_device([=] { return real.readv(fd, v->iov, v->count); });
   }
 
   static long attempt_write(Transfer* t, int fd) {
@@ -131,11 +142,10 @@ struct Vector : Transfer {
     if (ready_now(fd, POLLOUT) == 0) return -EAGAIN;
     while (iov->iov_len == 0) ++iov, --count;
     bool whole = fd_kind(v->state) == FdKind::kDevice || iov_size(iov, count) <= kPipeBuf;
-    long n = cancel_allowed([=] {
+    return call_device([=] {
       return whole ? real.writev(fd, iov, count)
                    : real.write(fd, iov->iov_base, iov->iov_len < kPipeBuf ? iov->iov_len : kPipeBuf);
     });
-    return n >= 0 ? n : -errno;
   }
 };
 

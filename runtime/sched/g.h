@@ -79,7 +79,8 @@ struct G {
   std::atomic<const void*> wait_key{nullptr};
   Waiter* waiter = nullptr;
 
-  // Preemption signals that came while it ran (sched/preempt.h): what a call that returned EINTR may blame.
+  // Signals that came while it ran and are none of the program's, of preemption (sched/preempt.h) or for a G that was
+  // here before: what a call that returned EINTR may blame.
   uint32_t preempt_signals = 0;
 
   // Running

@@ -23,6 +23,7 @@ constinit AdoptHook adopt_thread = nullptr;
 constinit std::atomic<uint64_t> process_signals{0};
 constinit std::atomic<uint64_t> held_signals{0};
 constinit Hook route_process_signals = nullptr;
+constinit SignalHook take_process_signals = nullptr;
 
 namespace {
 
@@ -56,8 +57,13 @@ MN_INLINE G* pick_local(M* m) {
 }
 
 // Kernel threads have one mask and one alternate stack each: those of the G that runs.
-__attribute__((noinline)) void give_signal_state(M* m, const G* g) {
-  if (g->sigmask != m->kmask) set_kernel_mask(m, g->sigmask);
+__attribute__((noinline)) void give_signal_state(M* m, G* g) {
+  if (g->sigmask != m->kmask) {
+    set_kernel_mask(m, g->sigmask);
+    // What the kernel held came at once, to whoever is switched from. g's handler runs before g goes on, as it would.
+    uint64_t due = process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed);
+    if (MN_UNLIKELY((due & ~g->sigmask) != 0)) take_process_signals(g);
+  }
   if (g->altstack.sp == m->altstack.sp) return;
   m->altstack = g->altstack;
   stack_t stack{m->altstack.sp, m->altstack.sp == nullptr ? SS_DISABLE : m->altstack.flags, m->altstack.size};

@@ -203,6 +203,8 @@ extern Hook route_process_signals;
 // Deferred signals are run by this hook when a G leaves (thread/signal.cc); takes the G's pending set.
 using SignalHook = void (*)(G* g);
 extern SignalHook deliver_signals;
+// G's from now on: those of either sort that g, which is about to run, does not block.
+extern SignalHook take_process_signals;
 void set_kernel_mask(M* m, uint64_t mask);
 constexpr uint64_t kAllMasked = ~kUnmaskable;
 

@@ -138,11 +138,14 @@ void route_signals() {
 }
 
 void take_held_signals(G* g) {
-  uint64_t due = held_signals.load(std::memory_order_seq_cst) & ~g->sigmask;  // pairs with route_signals
+  uint64_t due = held_signals.load(std::memory_order_seq_cst);  // pairs with route_signals
+  due |= process_signals.load(std::memory_order_relaxed);
+  due &= ~g->sigmask;
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
     due &= due - 1;
     held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
+    process_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
     siginfo_t info;
     while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info, Sent::kToProcess);
   }

@@ -37,7 +37,7 @@ void signals_main_mask(uint64_t mask);
 
 // On g0, between Gs, and on sysmon: gives signals that came to no G to one.
 void route_signals();
-// What the process holds and g, the caller, does not block becomes g's.
+// What has come for the process and g, the caller or about to run, does not block becomes g's.
 void take_held_signals(G* g);
 // g, the caller, has changed its mask: what came for the process, and was given to g, which now blocks it, is for
 // another.

@@ -152,6 +152,8 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (may_be_probe(sig) && !caught(sig) && !poke && (g == nullptr || g->system || (g->sigmask & bit(sig)) == 0))
     return die_of(sig, info);
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
+  // Meant for a G that has left this thread, it may have ended a call of g's in the kernel.
+  if (poke) ++g->preempt_signals;
   if (g->locks != 0 && !synchronous(sig, info)) {
     if (poke) return;
     // In the middle of a switch the kernel's mask may be another G's already.
@@ -245,6 +247,12 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
 int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
   if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
   Action& a = g_actions[sig];
+  if (action != nullptr && caught(sig) && !is_function(action)) {
+    // What came before this is still the handler's, though it may not have been taken yet.
+    G* g = self_g();
+    take_held_signals(g);
+    deliver(g);
+  }
   void* was = a.handler.load(std::memory_order_relaxed);
   int was_flags = a.flags.load(std::memory_order_relaxed);
   struct sigaction present;
@@ -357,6 +365,7 @@ void signals_init() {
   }
   deliver_signals = deliver;
   route_process_signals = route_signals;
+  take_process_signals = take_held_signals;
 }
 
 void signals_reset_after_fork() {

@@ -243,9 +243,9 @@ TEST(Edges, ATimeoutAndThenData) {
 
 TEST(Edges, BothDirections) {
   Worn channel;
+  const size_t room = test::FillUp(channel.in);
   Caller reader([&] { return recv(channel.in, std::string(8, 0).data(), 8, 0); });
   test::LetThemWait();
-  const size_t room = test::FillUp(channel.in);
   Caller writer([&] { return send(channel.in, "w", 1, 0); });
   test::LetThemWait();
   EXPECT_FALSE(writer.done());
