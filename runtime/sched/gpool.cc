@@ -201,7 +201,6 @@ void reset_life(G* g) {
   g->state = GState::kFree;
   g->wired = false;
   g->vforked = false;
-  g->sigpend.store(0, std::memory_order_relaxed);
   g->cancelled.store(false, std::memory_order_relaxed);
   g->cancel_poke.store(false, std::memory_order_relaxed);
   g->cancel_held = 0;

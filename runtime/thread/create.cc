@@ -156,6 +156,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   memcpy(g->name, self->name, sizeof g->name);
   g->altstack = {};
   g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
+  signals_begin(g);
   signals_opened(g->sigmask);
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
   char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;

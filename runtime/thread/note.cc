@@ -48,6 +48,24 @@ bool claim(Record* r, G* g, int sig) {
   return false;
 }
 
+// Notes of g that were sent to the process go back to it, and true if there were such; the others go to `other`.
+template <class Other>
+bool sort_notes(G* g, int sig, Other other) {
+  // Before the records: one noted later sets it again (pairs with note_signal).
+  g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
+  bool any = false;
+  for (Record& r : g_records) {
+    if (!is(r, g, sig) || !claim(&r, g, sig)) continue;
+    if (r.sent == Sent::kToThread) {
+      other(&r);
+    } else {
+      give(&r, kProcess);
+      any = true;
+    }
+  }
+  return any;
+}
+
 }  // namespace
 
 void note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
@@ -69,7 +87,7 @@ void note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
 }
 
 // Oldest first: real-time signals come in the order in which they were sent.
-bool take_note(G* g, int sig, siginfo_t* info) {
+bool take_note(G* g, int sig, siginfo_t* info, Sent* sent) {
   for (;;) {
     Record* oldest = nullptr;
     for (Record& r : g_records)
@@ -77,28 +95,24 @@ bool take_note(G* g, int sig, siginfo_t* info) {
     if (oldest == nullptr) return false;
     if (!claim(oldest, g, sig)) continue;
     *info = oldest->info;
+    if (sent != nullptr) *sent = oldest->sent;
     give(oldest, nullptr);
     return true;
   }
 }
 
 bool return_notes(G* g, int sig) {
-  // Before the records: one noted later sets it again (pairs with note_signal).
-  g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
-  bool any = false, others = false;
-  for (Record& r : g_records) {
-    if (!is(r, g, sig) || !claim(&r, g, sig)) continue;
-    bool process = r.sent == Sent::kToProcess;
-    give(&r, process ? kProcess : g);
-    (process ? any : others) = true;
-  }
+  bool others = false;
+  bool any = sort_notes(g, sig, [&](Record* r) {
+    give(r, g);
+    others = true;
+  });
   if (others) g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with must_look_up (waitq.cc)
   return any;
 }
 
-void forget_notes(G* g, int sig) {
-  for (Record& r : g_records)
-    if (is(r, g, sig) && claim(&r, g, sig)) give(&r, nullptr);
+bool forget_notes(G* g, int sig) {
+  return sort_notes(g, sig, [](Record* r) { give(r, nullptr); });
 }
 
 void forget_all_notes() {

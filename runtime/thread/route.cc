@@ -75,19 +75,20 @@ void give_back(int sig) {
       raw_syscall(SYS_kill, sys_getpid(), sig);
 }
 
-// Of g, which blocks them. Inside.
-void return_to_process(G* g, uint64_t due) {
+// Finds others for what was noted for g, by return_notes or forget_notes. Inside.
+void give_to_others(G* g, uint64_t due, bool (*take_off)(G*, int)) {
   for (; due != 0; due &= due - 1) {
     int sig = __builtin_ctzll(due) + 1;
-    if (return_notes(g, sig)) process_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+    if (take_off(g, sig)) process_signals.fetch_or(bit(sig), std::memory_order_relaxed);
   }
+  if (process_signals.load(std::memory_order_relaxed) != 0) route_signals();
 }
 
-// Of those that g blocks.
-uint64_t noted_in_vain(const G* g) {
+// After its mask has changed.
+uint64_t noted_for(const G* g) {
   if (sched.fence_on_enter) std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with signal_alert's
   __asm__ volatile("" ::: "memory");  // signal_alert's membarrier makes this a StoreLoad fence
-  return g->sigpend.load(std::memory_order_relaxed) & g->sigmask;
+  return g->sigpend.load(std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -152,21 +153,24 @@ void take_held_signals(G* g) {
 }
 
 void give_up_signals(G* g) {
-  uint64_t due = noted_in_vain(g);
+  uint64_t due = noted_for(g) & g->sigmask;
   if (MN_LIKELY(due == 0)) return;
   enter();
-  return_to_process(g, due);
-  if (process_signals.load(std::memory_order_relaxed) != 0) route_signals();
+  give_to_others(g, due, return_notes);
+  leave();
+}
+
+void signals_begin(G* g) {
+  if (MN_LIKELY(noted_for(g) == 0)) return;
+  enter();
+  give_to_others(g, g->sigpend.exchange(0, std::memory_order_seq_cst) & kAllMasked, forget_notes);  // pairs: sort_notes
   leave();
 }
 
 void signals_end(G* g) {
   g->sigmask = kAllMasked;
-  uint64_t due = noted_in_vain(g);
-  if (MN_LIKELY(due == 0)) return;
-  return_to_process(g, due);
-  for (; due != 0; due &= due - 1) forget_notes(g, __builtin_ctzll(due) + 1);
-  if (process_signals.load(std::memory_order_relaxed) != 0) route_signals();
+  uint64_t due = noted_for(g) & kAllMasked;
+  if (MN_UNLIKELY(due != 0)) give_to_others(g, due, forget_notes);
 }
 
 void routes_reset_after_fork() {

@@ -42,6 +42,9 @@ void take_held_signals(G* g);
 // g, the caller, has changed its mask: what came for the process, and was given to g, which now blocks it, is for
 // another.
 void give_up_signals(G* g);
+// g, which the caller has made, has its mask and does not run yet: what was noted after its slot's last thread had
+// ended is none of its. Outside.
+void signals_begin(G* g);
 // The same of g that ends, whose mask is of no matter from now on. What was sent to it alone is lost with it. Inside.
 void signals_end(G* g);
 

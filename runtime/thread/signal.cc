@@ -104,9 +104,10 @@ void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
 }
 
 // Runs one noted signal on the calling G, which is outside. Not inlined: its frame is large (sched.cc, queue_overflow).
-MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info) {
+MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
   const Action& a = g_actions[sig];
-  if (!caught(sig)) return default_action(sig, info);
+  // The kernel gave it out for a handler that the program has taken away meanwhile: not to kill.
+  if (!caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
@@ -140,7 +141,8 @@ MN_NOINLINE void deliver(G* g) {
     // Before the records: one noted later sets it again (pairs with note_signal).
     g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
     siginfo_t info;
-    while (take_note(g, sig, &info)) run_noted(g, sig, &info);
+    Sent sent;
+    while (take_note(g, sig, &info, &sent)) run_noted(g, sig, &info, sent);
   }
 }
 
