@@ -2,6 +2,7 @@
 # make                 build/libmn.so
 # make demo | test     what scripts/demo and scripts/test do, which also install what is missing
 # make check           build and run all tests
+# make conformance SUITE=folder of the Open POSIX Test Suite
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
@@ -128,7 +129,7 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check demo test bench bench-echo stress apps lint install clean
+.PHONY: check demo test bench bench-echo stress conformance apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 demo:
@@ -143,6 +144,8 @@ bench-echo: all $(ECHO_PROGRAMS)
 	python3 bench/echo.py
 stress: all tests
 	python3 scripts/stress --seconds 600
+conformance: all
+	python3 scripts/conformance.py --report CONFORMANCE.md $(SUITE)
 apps: all
 	sh scripts/setup apps
 	python3 scripts/apps.py
