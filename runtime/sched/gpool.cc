@@ -195,6 +195,7 @@ bool make_tls(G* g, const DrySlot& dry) {
   return true;
 }
 
+// But for sigpend: what was noted when the last thread had ended is for others (signals_begin, thread/route.h).
 void reset_life(G* g) {
   g->m.store(nullptr, std::memory_order_relaxed);
   g->locks = 1;
