@@ -25,7 +25,7 @@ import tempfile
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import compare, preload, process, suite  # noqa: E402
+from mnlib import preload, process, suite  # noqa: E402
 
 BUILD = os.path.join(ROOT, 'build', 'conformance')
 LOGS = os.path.join(ROOT, 'build', 'test', 'logs')

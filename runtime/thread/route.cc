@@ -163,7 +163,9 @@ void give_up_signals(G* g) {
 void signals_begin(G* g) {
   if (MN_LIKELY(noted_for(g) == 0)) return;
   enter();
-  give_to_others(g, g->sigpend.exchange(0, std::memory_order_seq_cst) & kAllMasked, forget_notes);  // pairs: sort_notes
+  // Before the records: one noted later sets it again (pairs with note_signal).
+  uint64_t due = g->sigpend.exchange(0, std::memory_order_seq_cst) & kAllMasked;
+  give_to_others(g, due, forget_notes);
   leave();
 }
 

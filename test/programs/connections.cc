@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many TCP connections, one after the other on each of some lines. A thread or two receive on each, in ways that
 // change; they leave data behind, look without waiting, wait by poll, end and begin anew under the same numbers, while
-// others look at the same descriptors, duplicate them, and fork. Every stream arrives whole and in order, and every end
-// is seen. usage: connections [SECONDS] test: stress=60
+// others look at the same descriptors, duplicate them, and fork. Every stream arrives whole and in order, and every
+// end is seen.
+// usage: connections [SECONDS]
+// test: stress=60
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,26 +25,12 @@
 #include <random>
 #include <vector>
 
+#include "chaos.h"
+
 namespace {
 
 constexpr int kLines = 24, kOnlookers = 3;
 constexpr int64_t kPatienceNs = 30'000'000'000;
-
-[[noreturn]] void Fail(const char* what, int64_t a = 0, int64_t b = 0) {
-  fprintf(stderr, "%s (%lld, %lld): %s\n", what, static_cast<long long>(a), static_cast<long long>(b), strerror(errno));
-  _exit(1);
-}
-
-int Check(int result, const char* what) {
-  if (result == -1) Fail(what);
-  return result;
-}
-
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
-}
 
 char ByteAt(uint64_t seed, size_t position) {
   return static_cast<char>(seed * 131 + position * 31 + position / 251);

@@ -30,6 +30,8 @@
 #include <random>
 #include <vector>
 
+#include "chaos.h"
+
 namespace {
 
 constexpr int kFirstSlot = 300, kSlots = 20;
@@ -38,23 +40,7 @@ constexpr int64_t kMostOnTheWay = 64;
 constexpr int kPatience = 30'000;               // rounds of a millisecond or more
 constexpr uint64_t kEvent = uint64_t{1} << 32;  // of an eventfd; a timer does not count so far
 
-[[noreturn]] void Fail(const char* what, int64_t a = 0, int64_t b = 0) {
-  fprintf(stderr, "%s (%lld, %lld): %s\n", what, static_cast<long long>(a), static_cast<long long>(b), strerror(errno));
-  _exit(1);
-}
-
-int Check(int result, const char* what) {
-  if (result == -1) Fail(what);
-  return result;
-}
-
 enum Kind { kUnixStream, kTcp, kDatagram, kPipe, kKinds };
-
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
-}
 
 struct Listener {
   int fd;
