@@ -127,8 +127,8 @@ long signal_masked_call(const sigset_t* mask, long (*call)(const uint64_t* mask,
   if ((signal_pending(g) & ~during) != 0) {
     signal_run_unblocked(g, during);
   } else if (!g->cancelled.load(std::memory_order_relaxed) || tcb_cancel_disabled(g->tp)) {
-    g->sigmask = during;
     for (;;) {
+      g->sigmask = during;  // a handler, and a poke that finds no note, leave it as the kernel had it before the call
       Interruption interruption(g);
       result = call(&during, arg);
       if (result != -EINTR || !interruption.only_preempted()) break;

@@ -245,6 +245,24 @@ TEST(Ppoll, TimesAndMasks) {
   EXPECT_EQ(poller.Wait(), (Outcome{-1, EINTR}));
 }
 
+TEST(Ppoll, SignalsThatComeAsItBegins) {
+  test::Handler handler(SIGUSR1, test::Count, 0);
+  Channel channel(Kind::kPipe);
+  const sigset_t usr1 = test::Set({SIGUSR1}), none = test::Set({});
+  for (int i = 0; i < 100; ++i) {
+    Caller poller([&] {
+      pthread_sigmask(SIG_BLOCK, &usr1, nullptr);
+      pollfd fd = {channel.in, POLLIN, 0};
+      return ppoll(&fd, 1, nullptr, &none);
+    });
+    ASSERT_TRUE(test::Eventually([&] {
+      if (!poller.done()) pthread_kill(poller.id(), SIGUSR1);
+      return poller.done();
+    }));
+    ASSERT_EQ(poller.Wait(), (Outcome{-1, EINTR}));
+  }
+}
+
 TEST(Select, SetsAndTimes) {
   for (const Kind kind : {Kind::kTcp, Kind::kPipe, Kind::kPty}) {
     SCOPED_TRACE(test::NameOf(kind));
