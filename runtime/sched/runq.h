@@ -83,6 +83,13 @@ class RunQueue {
     }
   }
 
+  // Owner. The one that is `ahead` places behind the oldest, which thieves may take at any time; null: none.
+  T* peek(uint32_t ahead) const {
+    uint32_t h = head_.load(std::memory_order_relaxed) + ahead;
+    uint32_t left = tail_.load(std::memory_order_relaxed) - h;
+    return left - 1 < N ? ring_[h & (N - 1)].load(std::memory_order_relaxed) : nullptr;
+  }
+
   // Owner, when the ring is full: takes its older half into `out` (N/2 entries). 0 when a thief was faster.
   uint32_t pop_half(T** out) {
     uint32_t h = head_.load(std::memory_order_acquire);  // Acquire: pairs with thieves' advances.

@@ -30,6 +30,22 @@ namespace {
 constexpr uint32_t kMaxNextStreak = 64;  // runnext may overtake the ring this often in a row
 constexpr uint32_t kOvertaken = 64;      // Gs in the ring, at most, that sleepers may go before
 
+// Of thousands of Gs that wait for descriptors each is out of the cache when its turn comes, and so are the frames of its
+// wait, in a page that no other shares. They are fetched while the one before it runs: bench/echo.py with 10,000
+// connections took 2 to 9 % less CPU time per request (46 pairs, five medians). For Gs in the cache it is only work (a yield among 1,000 took a
+// third longer), so it is done for as many as came in bulk. Rejected: 24 lines of the stack (no faster), fetching what
+// dispatch (io/netpoll.cc) touches (no difference).
+MN_INLINE void prefetch_next(P* p) {
+  constexpr size_t kLine = 64, kOfG = 4 * kLine, kOfStack = 12 * kLine;
+  --p->cold;
+  if (const G* second = p->runq.peek(1)) __builtin_prefetch(&second->ctx, 1);
+  const G* g = p->runq.peek(0);
+  if (g == nullptr) return;
+  for (size_t at = 0; at < kOfG; at += kLine) __builtin_prefetch(reinterpret_cast<const char*>(g) + at, 1);
+  for (size_t at = 0; at < kOfStack; at += kLine) __builtin_prefetch(static_cast<const char*>(g->ctx.sp) + at, 1);
+  __builtin_prefetch(g->tp, 1);
+}
+
 // The next G of this P without stealing or sleeping; g0 when there is none.
 MN_INLINE G* pick_local(M* m) {
   P* p = m->p;
@@ -51,7 +67,10 @@ MN_INLINE G* pick_local(M* m) {
     }
   }
   p->next_streak = 0;
-  if (G* g = p->runq.pop()) return g;
+  if (G* g = p->runq.pop()) {
+    if (MN_UNLIKELY(p->cold != 0)) prefetch_next(p);
+    return g;
+  }
   if (G* g = p->runq.pop_next()) return g;
   return &m->g0;
 }
@@ -241,6 +260,7 @@ void ready_all(Fifo<G, &G::next>& gs) {
   // A P runs its ring first. What comes in bulk, every kGlobalPoll switches, queues up behind those that had no room
   // there, or they would hardly ever run.
   bool behind = sched.global_size.load(std::memory_order_relaxed) != 0;
+  if (several && m->p != nullptr) m->p->cold += gs.size();
   while (G* g = gs.pop_front()) {
     if (g->wired || m->p == nullptr) {
       ready(g, Place::kTail);

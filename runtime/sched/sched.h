@@ -64,6 +64,7 @@ struct P {
   uint32_t net_tick = 0;          // tick at which it last asked for descriptors
   uint32_t jump_tick = 0;         // tick at which sleepers last went before those who compute,
   uint32_t jumped = 0;            // and how many
+  uint32_t cold = 0;              // Gs in the queues, about, that are out of the cache (sched.cc, prefetch_next)
   RunQueue<G, kRing> runq;
   TimerHeap timers;
   Stack<G, &G::next> free_gs;  // slots of the default class, kept by thread creation
