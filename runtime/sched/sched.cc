@@ -30,11 +30,11 @@ namespace {
 constexpr uint32_t kMaxNextStreak = 64;  // runnext may overtake the ring this often in a row
 constexpr uint32_t kOvertaken = 64;      // Gs in the ring, at most, that sleepers may go before
 
-// Of thousands of Gs that wait for descriptors each is out of the cache when its turn comes, and so are the frames of its
-// wait, in a page that no other shares. They are fetched while the one before it runs: bench/echo.py with 10,000
-// connections took 2 to 9 % less CPU time per request (46 pairs, five medians). For Gs in the cache it is only work (a yield among 1,000 took a
-// third longer), so it is done for as many as came in bulk. Rejected: 24 lines of the stack (no faster), fetching what
-// dispatch (io/netpoll.cc) touches (no difference).
+// Of thousands of Gs that wait for descriptors each is out of the cache when its turn comes, and so are the frames of
+// its wait, in a page that no other shares. They are fetched while the one before it runs: bench/echo.py with 10,000
+// connections took 2 to 9 % less CPU time per request (46 pairs, five medians). For Gs in the cache it is only work (a
+// yield among 1,000 took a third longer), so it is done for as many as came in bulk. Rejected: 24 lines of the stack
+// (no faster), fetching what dispatch (io/netpoll.cc) touches (no difference).
 MN_INLINE void prefetch_next(P* p) {
   constexpr size_t kLine = 64, kOfG = 4 * kLine, kOfStack = 12 * kLine;
   --p->cold;
