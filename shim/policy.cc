@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scheduling parameters, affinity, CPU clocks.
+// Scheduling parameters, affinity, the CPU clock's name.
 #include <unistd.h>
 
 #include "runtime/observe/observer.h"
 #include "runtime/os/syscall.h"
+#include "runtime/thread/cpuclock.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
@@ -34,11 +35,8 @@ MN_SHIM int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t* cpus) {
   return errno_result(thread_setaffinity(reinterpret_cast<pthread_t>(g->tp), size, cpus));
 }
 
-// A G has no CPU clock: POSIX has an error for that.
 MN_SHIM int pthread_getcpuclockid(pthread_t t, clockid_t* clock) {
-  G* g = on() ? thread_g(t) : nullptr;
-  if (g == nullptr) return real.pthread_getcpuclockid(t, clock);
-  return ended(g) ? ESRCH : ENOENT;
+  return on() ? thread_cpuclock(t, clock) : real.pthread_getcpuclockid(t, clock);
 }
 
 MN_SHIM int pthread_setattr_default_np(const pthread_attr_t* attr) {

@@ -6,6 +6,9 @@
 
 #include <cstdint>
 
+#include "runtime/os/real.h"
+#include "runtime/os/syscall.h"
+
 namespace mn {
 
 constexpr int64_t kForever = INT64_MAX;
@@ -13,12 +16,19 @@ constexpr int64_t kNsPerSec = 1000000000;
 
 inline int64_t clock_ns(clockid_t clock) {
   timespec ts;
-  ::clock_gettime(clock, &ts);
+  real.clock_gettime(clock, &ts);
   return ts.tv_sec * kNsPerSec + ts.tv_nsec;
 }
 
 inline int64_t now_ns() {
   return clock_ns(CLOCK_MONOTONIC);
+}
+
+// As the kernel has it, past the shim: what a thread's CPU clock says is the kernel thread's. -1: no such thread.
+inline int64_t kernel_clock_ns(clockid_t clock) {
+  timespec ts;
+  if (raw_syscall(SYS_clock_gettime, clock, sys_arg(&ts)) != 0) return -1;
+  return ts.tv_sec * kNsPerSec + ts.tv_nsec;
 }
 
 // The CPU time of one kernel thread of this process, as pthread_getcpuclockid builds it (CPUCLOCK_SCHED).

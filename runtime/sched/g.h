@@ -83,6 +83,8 @@ struct G {
   // here before: what a call that returned EINTR may blame.
   uint32_t preempt_signals = 0;
 
+  std::atomic<int64_t> cpu_ns{0};  // CPU time that was charged to it (sched/cputime.h)
+
   // Running
   Guard* guards = nullptr;
   Unfinished* unfinished = nullptr;  // none while a handler runs
@@ -103,6 +105,7 @@ struct G {
   uint32_t tid = 0;  // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   bool user_stack = false;
   bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
+  uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
 };

@@ -49,7 +49,7 @@ constexpr unsigned kMaxDry = 1u << 22;
 constexpr size_t kColours = 16, kColourStep = 64;
 constexpr size_t kLargest = size_t{1} << 46;  // half of the address space
 constexpr size_t kSystemStack = 64 * 1024;
-constexpr size_t kLeastStack = 16 * 1024;  // what TLS must leave of a stack
+constexpr size_t kLeastStack = 12 * 1024;  // what TLS must leave of a stack
 
 constinit StackClass g_classes[kMaxClasses];
 constinit std::atomic<int> g_n_classes{0};
@@ -101,8 +101,8 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
   c->guard_size = guard_size;
   // As with glibc, TLS and TCB lie within the size that was asked for, unless little would be left of it.
   size_t ours = tcb_reserve() + sizeof(G) + kColours * kColourStep + 128;
-  c->stride =
-      guard_size + round_up(stack_size, kPageSize) + (stack_size < ours + kLeastStack ? round_up(ours, kPageSize) : 0);
+  size_t least = ours + kLeastStack;
+  c->stride = guard_size + round_up(stack_size > least ? stack_size : least, kPageSize);
   g_n_classes.store(now + 1, std::memory_order_release);  // Release: see above.
   return c;
 }

@@ -178,6 +178,14 @@ void be_system_thread(G* g, M* m) {
   tls_g = g;
 }
 
+int sched_may_have(int policy, const sched_param* param) {
+  long tid = g_creator_g.m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
+  long error = raw_syscall(SYS_sched_setscheduler, tid, policy, sys_arg(param));
+  const sched_param none{};
+  if (error == 0) raw_syscall(SYS_sched_setscheduler, tid, SCHED_OTHER, sys_arg(&none));
+  return static_cast<int>(-error);
+}
+
 void request_m() {
   g_creator_note.signal();
 }
@@ -272,6 +280,7 @@ int sched_start(G* self) {
     acquire_p(m0, sched.ps[0]);
     m0->cur = self;
     self->wired = false;
+    self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
     self->m.store(m0, std::memory_order_relaxed);
   }
   // Release: pairs with the acquire of those who ask whether the scheduler runs.
@@ -287,6 +296,8 @@ void sched_reset_after_fork(G* g0) {
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();
+  m->cpu_mark.store(kUnmarked, std::memory_order_relaxed);  // the child's clock begins anew, and with it the G's
+  self->cpu_ns.store(0, std::memory_order_relaxed);
   if (!sched.started.load(std::memory_order_relaxed)) return;
   sched.lock.reset_after_fork();
   g_free_ms_lock.reset_after_fork();

@@ -11,6 +11,7 @@
 
 #include <signal.h>
 
+#include "runtime/sched/cputime.h"
 #include "runtime/sched/netpoll.h"
 
 namespace mn {
@@ -98,6 +99,7 @@ MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   next->m.store(m, std::memory_order_relaxed);
   next->state = GState::kRunning;
   if (MN_LIKELY(m->p != nullptr)) ++m->p->switches;
+  if (MN_UNLIKELY(sched.cpu_times.load(std::memory_order_relaxed))) charge_cpu_time(m, g);
   if (MN_UNLIKELY(next->sigmask != m->kmask || next->altstack.sp != m->altstack.sp) && !next->system)
     give_signal_state(m, next);
   context_switch(&g->ctx, &next->ctx, next->tp);

@@ -78,6 +78,8 @@ struct P {
 // kClaim: sysmon's, in between. kLostP: until the M notices. kPreempt: set by a signal handler on the M itself.
 enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2, kPreempt = 3 };
 
+constexpr int64_t kUnmarked = -1;
+
 struct M {
   G g0;
   G* cur = nullptr;
@@ -102,6 +104,7 @@ struct M {
   int id = 0;
   void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
   PreemptRequest preempt;
+  std::atomic<int64_t> cpu_mark{kUnmarked};  // its CPU time up to which Gs were charged (cputime.h); written by itself
 };
 
 struct Sched {
@@ -122,8 +125,9 @@ struct Sched {
   std::atomic<bool> sysmon_asleep{false};  // sysmon sleeps until a P leaves the idle list
   Note sysmon_note;
   std::atomic<bool> started{false};
-  bool fence_on_enter = false;  // no membarrier(2)
-  bool helpers_lost = false;    // forked: creator and sysmon did not come along
+  std::atomic<bool> cpu_times{false};  // somebody asked for a G's CPU time (cputime.h)
+  bool fence_on_enter = false;         // no membarrier(2)
+  bool helpers_lost = false;           // forked: creator and sysmon did not come along
   G* main_g = nullptr;
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};      // Ps taken from Ms asleep in the kernel
@@ -240,6 +244,9 @@ int sched_start(G* self);
 int sched_start_helpers(G* self);
 // The calling kernel thread, one of libmn's own that blocks all signals, becomes g on m: outside, without a P.
 void be_system_thread(G* g, M* m);
+// Whether the kernel lets a thread of this process have the policy, which it tries on the creator thread: 0, EPERM,
+// EINVAL. The scheduler runs.
+int sched_may_have(int policy, const sched_param* param);
 void request_m();  // ask the creator thread for one more M
 // Has the creator thread end the poller's sleep, for whoever cannot write to its descriptor.
 void request_interrupt();

@@ -81,12 +81,6 @@ struct Lost {
 constinit Lost g_lost[kMaxMs]{};
 constinit int g_n_lost = 0, g_next_lost = 0;
 
-int64_t cpu_time_ns(int ktid) {
-  timespec ts;
-  if (raw_syscall(SYS_clock_gettime, thread_cpu_clock(ktid), sys_arg(&ts)) != 0) return -1;
-  return ts.tv_sec * kNsPerSec + ts.tv_nsec;
-}
-
 bool asleep_in_kernel(Watch* w, int ktid) {
   if (w->stat_ktid != ktid) {
     if (w->stat_fd >= 0) raw_syscall(SYS_close, w->stat_fd);
@@ -141,7 +135,7 @@ void look_at_lost() {
       *lost = g_lost[--g_n_lost];
       continue;
     }
-    int64_t cpu = cpu_time_ns(lost->ktid);
+    int64_t cpu = kernel_clock_ns(thread_cpu_clock(lost->ktid));
     if (g_preempts && cpu - lost->cpu >= turn_ns()) {
       preempt_ask(lost->m, 0);
       lost->cpu = cpu;
@@ -187,7 +181,7 @@ void look_at(P* p, Outlook* out) {
   Watch* w = &g_watches[p->id];
   uint32_t tick = p->tick.load(std::memory_order_relaxed);
   int ktid = m->ktid.load(std::memory_order_relaxed);
-  int64_t cpu = cpu_time_ns(ktid);
+  int64_t cpu = kernel_clock_ns(thread_cpu_clock(ktid));
   int64_t elapsed = out->now - w->looked, used = cpu - w->cpu;
   bool same = m == w->m && tick == w->tick;
   if (!same) {

@@ -137,9 +137,31 @@ void remove_waiter(Bucket* b, Waiter* w) {
   *link = heir;
 }
 
+// As the kernel's futexes: a real-time thread waits behind its equals, and before all others. False: its place is the
+// end.
+static bool insert_by_priority(Bucket* b, Waiter* head, Waiter* w) {
+  Waiter* after = head;
+  while (after != nullptr && after->g->priority >= w->g->priority) after = after->next;
+  if (after == nullptr) return false;
+  w->next = after;
+  w->prev = after->prev;
+  after->prev = w;
+  if (w->prev != nullptr) {
+    w->prev->next = w;
+    return true;
+  }
+  Waiter** link = &b->queues;
+  while (*link != head) link = &(*link)->next_queue;
+  *link = w;
+  w->next_queue = head->next_queue;
+  w->tail = head->tail;
+  return true;
+}
+
 void append_waiter(Bucket* b, Waiter* w) {
   w->next = nullptr;
   if (Waiter* head = first_waiter(b, w->key)) {
+    if (MN_UNLIKELY(w->g->priority != 0) && insert_by_priority(b, head, w)) return;
     w->prev = head->tail;
     head->tail->next = w;
     head->tail = w;

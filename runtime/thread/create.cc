@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Birth of a thread. What must be a kernel thread of its own (a real-time policy, an affinity mask) is created by libc
-// and adopted on its first call; everything else is a G.
+// Birth of a thread.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/end.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
 
@@ -27,29 +27,10 @@ struct Request {
   size_t guard_size = 0;
   void* user_stack = nullptr;
   bool detached = false;
-  bool kernel_thread = false;
   bool explicit_policy = false;
   bool own_mask = false;
   uint64_t mask = 0;
 };
-
-bool wants_own_cpus(const pthread_attr_t* attr) {
-  cpu_set_t cpus;
-  memset(&cpus, 0xff, sizeof cpus);
-  real.pthread_attr_getaffinity_np(attr, sizeof cpus, &cpus);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(&cpus);  // all ones: none was set
-  for (size_t i = 0; i < sizeof cpus; ++i)
-    if (bytes[i] != 0xff) return true;
-  return false;
-}
-
-bool wants_own_policy(const pthread_attr_t* attr) {
-  int policy = SCHED_OTHER;
-  sched_param param{};
-  real.pthread_attr_getschedpolicy(attr, &policy);
-  real.pthread_attr_getschedparam(attr, &param);
-  return policy != SCHED_OTHER || param.sched_priority != 0;
-}
 
 void read_attr(const pthread_attr_t* attr, Request* r) {
   r->stack_size = g_default_stack;
@@ -73,33 +54,6 @@ void read_attr(const pthread_attr_t* attr, Request* r) {
   int inherit = PTHREAD_INHERIT_SCHED;
   real.pthread_attr_getinheritsched(attr, &inherit);
   r->explicit_policy = inherit == PTHREAD_EXPLICIT_SCHED;
-  r->kernel_thread = wants_own_cpus(attr) || (r->explicit_policy && wants_own_policy(attr));
-}
-
-// A kernel thread that the program asked for: counts as one of its threads.
-struct KernelStart {
-  void* (*start)(void*);
-  void* arg;
-};
-
-void* kernel_thread_main(void* p) {
-  KernelStart s = *static_cast<KernelStart*>(p);
-  unmap_memory(p, kPageSize);
-  self_g();
-  return s.start(s.arg);
-}
-
-int create_kernel_thread(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
-  auto* s = static_cast<KernelStart*>(map_memory(kPageSize));
-  if (s == nullptr) return EAGAIN;
-  *s = {start, arg};
-  count_kernel_thread(1);
-  int error = real.pthread_create(out, attr, kernel_thread_main, s);
-  if (error != 0) {
-    count_kernel_thread(-1);
-    unmap_memory(s, kPageSize);
-  }
-  return error;
 }
 
 // The program's part of a thread's life. libc's pthread_exit and cancellation unwind to the buffer registered here.
@@ -145,19 +99,25 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   if (ensure_scheduler(self) != 0) return EAGAIN;
   Request r;
   read_attr(attr, &r);
-  if (MN_UNLIKELY(r.kernel_thread)) return create_kernel_thread(out, attr, start, arg);
   if (r.user_stack != nullptr && r.stack_size < static_cast<size_t>(PTHREAD_STACK_MIN)) return EINVAL;
 
+  KernelPolicy* policy = nullptr;
+  if (int error = policy_for_new(self, attr, &policy)) return error;
   G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack);
-  if (g == nullptr) return EAGAIN;
+  if (g == nullptr) {
+    free_policy(policy);
+    return EAGAIN;
+  }
   g->start = start;
   g->arg = arg;
   g->explicit_policy = r.explicit_policy;
   memcpy(g->name, self->name, sizeof g->name);
   g->altstack = {};
+  g->cpu_ns.store(0, std::memory_order_relaxed);
   g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
   signals_begin(g);
   signals_opened(g->sigmask);
+  start_with_policy(g, policy);
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
   char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;
   size_t bytes = r.user_stack != nullptr ? r.stack_size : static_cast<size_t>(reinterpret_cast<char*>(g) - low);

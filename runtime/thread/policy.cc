@@ -18,12 +18,15 @@ namespace {
 constinit cpu_set_t g_process_cpus{};
 constinit long g_cpu_bytes = 0;
 
-// Null: out of memory. Freed when the thread ends.
+// Null: out of memory.
+KernelPolicy* new_policy() {
+  void* memory = map_memory(kPageSize);
+  return memory != nullptr ? new (memory) KernelPolicy : nullptr;
+}
+
+// The same. Freed when the thread ends.
 KernelPolicy* policy_of(G* g) {
-  if (g->policy == nullptr) {
-    void* memory = map_memory(kPageSize);
-    if (memory != nullptr) g->policy = new (memory) KernelPolicy;
-  }
+  if (g->policy == nullptr) g->policy = new_policy();
   return g->policy;
 }
 
@@ -32,6 +35,29 @@ bool process_may_use(const cpu_set_t& wanted, bool* all) {
   CPU_AND(&both, &g_process_cpus, &wanted);
   *all = CPU_EQUAL(&both, &g_process_cpus) != 0;
   return CPU_COUNT(&both) != 0;
+}
+
+// What a kernel thread that libmn did not make has.
+void read_kernel_policy(KernelPolicy* p) {
+  p->policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, 0));
+  raw_syscall(SYS_sched_getparam, 0, sys_arg(&p->param));
+  p->has_policy = p->policy > 0;
+  bool all = true;
+  p->has_cpus = raw_syscall(SYS_sched_getaffinity, 0, sizeof p->cpus, sys_arg(&p->cpus)) > 0 &&
+                process_may_use(p->cpus, &all) && !all;
+}
+
+void read_attr_cpus(const pthread_attr_t* attr, KernelPolicy* p) {
+  cpu_set_t cpus;
+  memset(&cpus, 0xff, sizeof cpus);
+  real.pthread_attr_getaffinity_np(attr, sizeof cpus, &cpus);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&cpus);  // all ones: none was set
+  for (size_t i = 0; i < sizeof cpus; ++i)
+    if (bytes[i] != 0xff) {
+      p->has_cpus = true;
+      p->cpus = cpus;
+      return;
+    }
 }
 
 bool valid_policy(int policy, int priority) {
@@ -60,8 +86,7 @@ int request(G* g) {
   return 0;
 }
 
-// Asks the kernel whether the caller may have it, on the calling thread when that is the target.
-int try_policy(int policy, const sched_param* param) {
+int set_policy(int policy, const sched_param* param) {
   return static_cast<int>(-raw_syscall(SYS_sched_setscheduler, 0, policy, sys_arg(param)));
 }
 
@@ -75,13 +100,52 @@ void apply_policy(G* g) {
   KernelPolicy* p = g->policy;
   if (p == nullptr) return;
   thread_wire();
-  if (p->has_policy) try_policy(p->policy, &p->param);
+  if (p->has_policy && set_policy(p->policy, &p->param) == 0)
+    g->priority = static_cast<uint8_t>(p->param.sched_priority);
   if (p->has_cpus) raw_syscall(SYS_sched_setaffinity, 0, sizeof p->cpus, sys_arg(&p->cpus));
 }
 
 void forget_policy(G* g) {
-  if (g->policy != nullptr) unmap_memory(g->policy, kPageSize);
+  free_policy(g->policy);
   g->policy = nullptr;
+  g->priority = 0;
+}
+
+int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out) {
+  KernelPolicy wanted;
+  if (creator->policy != nullptr)
+    wanted = *creator->policy;
+  else if (creator->wired && creator->slot == nullptr && creator != sched.main_g)
+    read_kernel_policy(&wanted);
+  if (attr != nullptr) {
+    int inherit = PTHREAD_INHERIT_SCHED;
+    real.pthread_attr_getinheritsched(attr, &inherit);
+    if (inherit == PTHREAD_EXPLICIT_SCHED) {
+      real.pthread_attr_getschedpolicy(attr, &wanted.policy);
+      real.pthread_attr_getschedparam(attr, &wanted.param);
+      wanted.has_policy = wanted.policy != SCHED_OTHER || wanted.param.sched_priority != 0;
+      if (wanted.has_policy) {
+        if (int error = sched_may_have(wanted.policy, &wanted.param)) return error;
+      }
+    }
+    read_attr_cpus(attr, &wanted);
+    bool all;
+    if (wanted.has_cpus && !process_may_use(wanted.cpus, &all)) return EINVAL;
+  }
+  if (!wanted.has_policy && !wanted.has_cpus) return 0;
+  *out = new_policy();
+  if (*out == nullptr) return EAGAIN;
+  **out = wanted;
+  return 0;
+}
+
+void free_policy(KernelPolicy* policy) {
+  if (policy != nullptr) unmap_memory(policy, kPageSize);
+}
+
+void start_with_policy(G* g, KernelPolicy* policy) {
+  g->policy = policy;
+  if (policy != nullptr) g->sigpend.fetch_or(kPolicyBit, std::memory_order_relaxed);  // ready() publishes it
 }
 
 int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
@@ -95,7 +159,9 @@ int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
   if (p == nullptr) return ENOMEM;
   if (g == self_g()) {
     thread_wire();
-    if (int error = try_policy(policy, param)) return error;
+    if (int error = set_policy(policy, param)) return error;
+  } else if (int error = sched_may_have(policy, param)) {
+    return error;
   }
   p->has_policy = true;
   p->policy = policy;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scheduling policy, priority and affinity of threads. A G that asks for what the kernel gives to every thread anyway
 // (SCHED_OTHER, all CPUs of the process) stays a G; one that asks for anything else is wired, and its kernel thread is
-// told. Another thread's request is applied by the target itself, before it next runs program code.
+// told. Another thread's request, and a creator's, is applied by the target itself, before it next runs program code;
+// whether the kernel allows it is asked at once, of the creator of Ms (sched_may_have).
 #pragma once
 
 #include <pthread.h>
@@ -28,6 +29,13 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus);
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus);
 
 void policy_init();
+
+// What a thread that `creator` makes is to have: of the attribute (may be null) or inherited; null: nothing of its own.
+// EPERM, EINVAL: the kernel says no; EAGAIN: no memory.
+int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out);
+void free_policy(KernelPolicy* policy);
+// Of a thread that has not been started.
+void start_with_policy(G* g, KernelPolicy* policy);
 
 // The calling thread takes over what was asked for it.
 void apply_policy(G* g);

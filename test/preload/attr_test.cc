@@ -201,21 +201,6 @@ TEST_F(Attr, AffinityInTheAttribute) {
       &attr_);
 }
 
-TEST_F(Attr, CpuClock) {
-  Thread([] {
-    clockid_t clock;
-    EXPECT_EQ(pthread_getcpuclockid(pthread_self(), &clock), 0);
-    timespec before;
-    timespec after;
-    EXPECT_EQ(clock_gettime(clock, &before), 0);
-    volatile int sink = 0;
-    for (int i = 0; i < 1'000'000; ++i) sink = sink + i;
-    EXPECT_EQ(clock_gettime(clock, &after), 0);
-    EXPECT_GT(test::ToNs(after), test::ToNs(before));
-    return nullptr;
-  });
-}
-
 TEST_F(Attr, DefaultAttributesForNewThreads) {
   Thread([] { return nullptr; });
   EXPECT_TRUE(test::Exited(test::RunChild([&] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests times: conversions that saturate, and deadlines on a clock that can be set.
 #include "runtime/os/clock.h"
+#include "real_libc.h"
 
 #include <gtest/gtest.h>
 

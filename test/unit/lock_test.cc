@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "real_libc.h"
 #include "runtime/os/clock.h"
 
 namespace {

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests scheduling policies, priorities and affinity: by attribute, inherited, and what they decide. Where the system
+// grants no real-time policy, the tests of those expect to be told so.
+#include <errno.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+#include "attr.h"
+#include "util.h"
+#include "waits.h"
+
+namespace {
+
+using test::Attr;
+using test::Thread;
+
+struct Scheduling {
+  int policy = -1;
+  int priority = -1;
+  bool operator==(const Scheduling&) const = default;
+};
+
+Scheduling Mine() {
+  Scheduling mine;
+  sched_param param{};
+  EXPECT_EQ(pthread_getschedparam(pthread_self(), &mine.policy, &param), 0);
+  mine.priority = param.sched_priority;
+  return mine;
+}
+
+// What the kernel has for the thread, wherever it runs.
+Scheduling Kernels() {
+  sched_param param{};
+  const auto policy = static_cast<int>(syscall(SYS_sched_getscheduler, 0));
+  EXPECT_EQ(syscall(SYS_sched_getparam, 0, &param), 0);
+  return {policy, param.sched_priority};
+}
+
+cpu_set_t Cpus() {
+  cpu_set_t cpus;
+  EXPECT_EQ(pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus), 0);
+  return cpus;
+}
+
+cpu_set_t FirstCpu() {
+  const cpu_set_t all = Cpus();
+  int first = 0;
+  while (!CPU_ISSET(first, &all)) ++first;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  return one;
+}
+
+bool RealTimeIsGranted() {
+  return test::Exited(test::RunChild([] {
+                        const sched_param param = {.sched_priority = 1};
+                        return sched_setscheduler(0, SCHED_FIFO, &param) == 0 ? 0 : 1;
+                      }),
+                      0);
+}
+
+class Policy : public Attr {
+ protected:
+  void Want(int policy, int priority) {
+    ASSERT_EQ(pthread_attr_setinheritsched(&attr_, PTHREAD_EXPLICIT_SCHED), 0);
+    ASSERT_EQ(pthread_attr_setschedpolicy(&attr_, policy), 0);
+    const sched_param param = {.sched_priority = priority};
+    ASSERT_EQ(pthread_attr_setschedparam(&attr_, &param), 0);
+  }
+  int Create(pthread_t* thread) {
+    return pthread_create(
+        thread, &attr_, [](void*) -> void* { return nullptr; }, nullptr);
+  }
+};
+
+TEST_F(Policy, OfTheAttribute) {
+  for (const int policy : {SCHED_FIFO, SCHED_RR}) {
+    Want(policy, 3);
+    if (!RealTimeIsGranted()) {
+      pthread_t thread;
+      EXPECT_EQ(Create(&thread), EPERM);
+      continue;
+    }
+    Thread(
+        [policy] {
+          EXPECT_EQ(Mine(), (Scheduling{policy, 3}));
+          EXPECT_EQ(Kernels(), (Scheduling{policy, 3}));
+          usleep(1000);
+          EXPECT_EQ(Kernels(), (Scheduling{policy, 3}));
+          return nullptr;
+        },
+        &attr_);
+  }
+}
+
+TEST_F(Policy, IsNotGrantedToAll) {
+  EXPECT_TRUE(test::Exited(test::RunChild([&] {
+                             Thread([] { return nullptr; });
+                             const rlimit none = {0, 0};
+                             CHILD_CHECK(setrlimit(RLIMIT_RTPRIO, &none) == 0);
+                             CHILD_CHECK(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+                             Want(SCHED_FIFO, 3);
+                             pthread_t thread;
+                             CHILD_CHECK(Create(&thread) == EPERM);
+                             const sched_param param = {.sched_priority = 3};
+                             CHILD_CHECK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param) == EPERM);
+                             test::Gate gate;
+                             Thread other([&] {
+                               gate.Wait();
+                               return nullptr;
+                             });
+                             CHILD_CHECK(pthread_setschedparam(other.id(), SCHED_FIFO, &param) == EPERM);
+                             gate.Open();
+                             return 0;
+                           }),
+                           0));
+}
+
+TEST_F(Policy, IsInherited) {
+  Thread([] {
+    const sched_param param{};
+    EXPECT_EQ(pthread_setschedparam(pthread_self(), SCHED_BATCH, &param), 0);
+    Thread([] {
+      EXPECT_EQ(Mine(), (Scheduling{SCHED_BATCH, 0}));
+      EXPECT_EQ(Kernels(), (Scheduling{SCHED_BATCH, 0}));
+      Thread([] {
+        EXPECT_EQ(Kernels(), (Scheduling{SCHED_BATCH, 0}));
+        return nullptr;
+      });
+      return nullptr;
+    });
+    return nullptr;
+  });
+  EXPECT_EQ(Mine(), (Scheduling{SCHED_OTHER, 0}));
+  Thread([] {
+    EXPECT_EQ(Kernels(), (Scheduling{SCHED_OTHER, 0}));
+    return nullptr;
+  });
+}
+
+TEST_F(Policy, IsNotInheritedWhereTheAttributeHasOne) {
+  Want(SCHED_OTHER, 0);
+  Thread([&] {
+    const sched_param param{};
+    EXPECT_EQ(pthread_setschedparam(pthread_self(), SCHED_BATCH, &param), 0);
+    Thread(
+        [] {
+          EXPECT_EQ(Mine(), (Scheduling{SCHED_OTHER, 0}));
+          EXPECT_EQ(Kernels(), (Scheduling{SCHED_OTHER, 0}));
+          return nullptr;
+        },
+        &attr_);
+    return nullptr;
+  });
+}
+
+TEST_F(Policy, AffinityOfTheAttributeAndInherited) {
+  const cpu_set_t one = FirstCpu();
+  ASSERT_EQ(pthread_attr_setaffinity_np(&attr_, sizeof one, &one), 0);
+  Thread(
+      [&] {
+        const cpu_set_t mine = Cpus();
+        EXPECT_TRUE(CPU_EQUAL(&mine, &one));
+        Thread([&] {
+          const cpu_set_t inherited = Cpus();
+          EXPECT_TRUE(CPU_EQUAL(&inherited, &one));
+          return nullptr;
+        });
+        return nullptr;
+      },
+      &attr_);
+  cpu_set_t none;
+  CPU_ZERO(&none);
+  ASSERT_EQ(pthread_attr_setaffinity_np(&attr_, sizeof none, &none), 0);
+  pthread_t thread;
+  EXPECT_EQ(Create(&thread), EINVAL);
+}
+
+// Threads with policies of their own are joined, detached, cancelled and counted as all others.
+TEST_F(Policy, LifeOfAPinnedThread) {
+  const cpu_set_t one = FirstCpu();
+  ASSERT_EQ(pthread_attr_setaffinity_np(&attr_, sizeof one, &one), 0);
+  Thread cancelled(
+      []() -> void* {
+        for (;;) pause();
+      },
+      &attr_);
+  EXPECT_EQ(pthread_cancel(cancelled.id()), 0);
+  EXPECT_EQ(cancelled.Join(), PTHREAD_CANCELED);
+  static int result;
+  Thread exits([]() -> void* { pthread_exit(&result); }, &attr_);
+  EXPECT_EQ(exits.Join(), &result);
+}
+
+TEST_F(Policy, TheLastPinnedThreadEndsTheProcess) {
+  const cpu_set_t one = FirstCpu();
+  ASSERT_EQ(pthread_attr_setaffinity_np(&attr_, sizeof one, &one), 0);
+  ASSERT_EQ(pthread_attr_setdetachstate(&attr_, PTHREAD_CREATE_DETACHED), 0);
+  // From a thread, for GoogleTest's frames let no unwinding pass.
+  Thread([&] {
+    EXPECT_TRUE(test::Exited(test::RunChild([&]() -> int {
+                               pthread_t thread;
+                               CHILD_CHECK(Create(&thread) == 0);
+                               pthread_exit(nullptr);
+                             }),
+                             0));
+    return nullptr;
+  });
+}
+
+// The kernel wakes by priority who waits for a futex.
+TEST_F(Policy, HigherPrioritiesGoFirst) {
+  if (!RealTimeIsGranted()) {
+    pthread_t thread;
+    Want(SCHED_FIFO, 1);
+    EXPECT_EQ(Create(&thread), EPERM);
+    return;
+  }
+  const std::vector<int> priorities = {5, 20, 10, 20, 1};
+  std::vector<int> order;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&mutex);
+  std::vector<std::unique_ptr<Thread>> threads;
+  for (const int priority : priorities) {
+    Want(SCHED_FIFO, priority);
+    std::atomic<bool> begun{false};
+    threads.push_back(std::make_unique<Thread>(
+        [&, priority] {
+          begun = true;
+          pthread_mutex_lock(&mutex);
+          order.push_back(priority);
+          usleep(2000);  // all the others wait again
+          pthread_mutex_unlock(&mutex);
+          return nullptr;
+        },
+        &attr_));
+    EXPECT_TRUE(test::Eventually([&] { return begun.load(); }));
+    test::LetThemWait();
+  }
+  pthread_mutex_unlock(&mutex);
+  threads.clear();
+  EXPECT_EQ(order, (std::vector<int>{20, 20, 10, 5, 1}));
+}
+
+}  // namespace
