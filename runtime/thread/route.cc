@@ -113,6 +113,10 @@ void signals_main_mask(uint64_t mask) {
   tell_sysmon();
 }
 
+bool signal_has_taker(int sig) {
+  return find_taker(bit(sig)) != nullptr;
+}
+
 void route_signals() {
   uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);  // pairs with on_signal
   due |= held_signals.exchange(0, std::memory_order_relaxed);

@@ -35,7 +35,9 @@ void signal_caught(int sig, bool caught);
 // main has this mask from now on. Does not return before sysmon blocks what it is to block.
 void signals_main_mask(uint64_t mask);
 
-// On g0, between Gs, and on sysmon: gives signals that came to no G to one.
+// Whether a G takes it now. Inside.
+bool signal_has_taker(int sig);
+// On g0, between Gs, on sysmon, and by who sends one: gives signals that came to no G to one. Inside.
 void route_signals();
 // What has come for the process and g, the caller or about to run, does not block becomes g's.
 void take_held_signals(G* g);

@@ -52,11 +52,6 @@ struct Action {
 
 constinit Action g_actions[kSignals];
 
-// By the program.
-bool caught(int sig) {
-  return g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
-}
-
 bool is_poke(const siginfo_t* info) {
   return info->si_code == kPokeCode;
 }
@@ -107,7 +102,7 @@ void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
 MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
   const Action& a = g_actions[sig];
   // The kernel gave it out for a handler that the program has taken away meanwhile: not to kill.
-  if (!caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
+  if (!signal_is_caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
@@ -151,7 +146,8 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   G* g = this_g();
   bool poke = is_poke(info);
   // Whoever it came to: the process is to die.
-  if (may_be_probe(sig) && !caught(sig) && !poke && (g == nullptr || g->system || (g->sigmask & bit(sig)) == 0))
+  if (may_be_probe(sig) && !signal_is_caught(sig) && !poke &&
+      (g == nullptr || g->system || (g->sigmask & bit(sig)) == 0))
     return die_of(sig, info);
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
   // Meant for a G that has left this thread, it may have ended a call of g's in the kernel.
@@ -196,7 +192,32 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g != sched.main_g) signals_opened(before);
 }
 
+// What the kernel has sent another kernel thread for, which has not come to take it: natively main had it as soon as it
+// was there.
+void take_from_kernel(int sig) {
+  if (!sched.started.load(std::memory_order_relaxed)) return;
+  M* m = enter();
+  if (signal_has_taker(sig)) {
+    const uint64_t set = bit(sig);
+    const timespec now{};
+    set_kernel_mask(m, m->kmask | set);
+    siginfo_t info;
+    while (raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8) == sig) {
+      if (is_poke(&info)) continue;
+      note_signal(kProcess, sig, &info, Sent::kToProcess);
+      process_signals.fetch_or(set, std::memory_order_seq_cst);  // pairs with route
+    }
+    set_kernel_mask(m, this_g()->sigmask);
+    route_signals();
+  }
+  leave();
+}
+
 }  // namespace
+
+bool signal_is_caught(int sig) {
+  return g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
+}
 
 void signal_alert(G* g, int sig) {
   if (interrupt_wait(g)) return;
@@ -208,7 +229,7 @@ void signal_alert(G* g, int sig) {
   if (signal_waiter_poke(g, sig)) return;
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->state != GState::kRunning || m == nullptr || (g->sigmask & bit(sig)) != 0) return;
-  if (!caught(sig) && !may_be_probe(sig)) return;
+  if (!signal_is_caught(sig) && !may_be_probe(sig)) return;
   signal_poke(m, sig);
 }
 
@@ -249,9 +270,10 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
 int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
   if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
   Action& a = g_actions[sig];
-  if (action != nullptr && caught(sig) && !is_function(action)) {
+  if (action != nullptr && signal_is_caught(sig) && !is_function(action)) {
     // What came before this is still the handler's, though it may not have been taken yet.
     G* g = self_g();
+    take_from_kernel(sig);
     take_held_signals(g);
     deliver(g);
   }
@@ -284,50 +306,6 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     old->sa_flags = was_flags;
   }
   return 0;
-}
-
-int signal_thread(pthread_t t, int sig, const sigval* value) {
-  G* g = thread_g(t);
-  if (g == nullptr) return value != nullptr ? real.pthread_sigqueue(t, sig, *value) : real.pthread_kill(t, sig);
-  if (ended(g)) return value != nullptr ? ESRCH : 0;  // as glibc since 2.34, whatever the signal
-  if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
-  if (sig == 0) return 0;
-  bool blocked = (g->sigmask & bit(sig)) != 0;
-  if (!caught(sig) && !blocked && !signal_waited_for(g, sig)) {
-    struct sigaction present;
-    if (real.sigaction(sig, nullptr, &present) != 0) return errno;
-    if (present.sa_handler == SIG_IGN) return 0;
-    return static_cast<int>(-raw_syscall(SYS_kill, sys_getpid(), sig));  // the default concerns the process
-  }
-  siginfo_t info{};
-  info.si_signo = sig;
-  info.si_code = value != nullptr ? SI_QUEUE : SI_TKILL;
-  info.si_pid = sys_getpid();
-  info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
-  if (value != nullptr) info.si_value = *value;
-  note_signal(g, sig, &info, Sent::kToThread);
-  if (g == self_g()) {
-    deliver(g);
-    return 0;
-  }
-  enter();
-  signal_alert(g, sig);
-  leave();
-  return 0;
-}
-
-int signal_raise(int sig) {
-  bool noted = sig > 0 && sig < kSignals && sig != 32 && sig != 33 && (self_g()->sigmask & bit(sig)) != 0;
-  // What is not blocked the kernel delivers here and now.
-  return noted ? signal_thread(::pthread_self(), sig, nullptr) : real.raise(sig) == 0 ? 0 : errno;
-}
-
-void signal_poke(M* m, int sig) {
-  siginfo_t info{};
-  info.si_signo = sig;
-  info.si_code = kPokeCode;
-  info.si_pid = sys_getpid();
-  raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), m->ktid.load(std::memory_order_relaxed), sig, sys_arg(&info));
 }
 
 int signal_take(G* g, uint64_t set, siginfo_t* info) {

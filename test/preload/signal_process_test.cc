@@ -197,6 +197,31 @@ TEST_F(SignalProcess, ThreadsThatBlockIt) {
   FindsOneAlways(take, [](pthread_t taker) { EXPECT_EQ(pthread_kill(taker, SIGUSR1), 0); });
 }
 
+// Who sent it to the process may let the only thread end that takes it.
+TEST_F(SignalProcess, IsGivenBeforeKillReturns) {
+  test::Handler handler(SIGUSR1, test::Count, SA_RESTART);
+  Block();
+  for (int round = 0; round < 300; ++round) {
+    test::Gate end;
+    std::atomic<bool> open{false};
+    Thread taker([&] {
+      pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+      open = true;
+      end.Wait();
+      return nullptr;
+    });
+    while (!open) sched_yield();
+    const int before = test::handled;
+    if (round % 2 == 0)
+      ASSERT_EQ(kill(getpid(), SIGUSR1), 0);
+    else
+      ASSERT_EQ(sigqueue(getpid(), SIGUSR1, {}), 0);
+    end.Open();
+    taker.Join();
+    ASSERT_EQ(test::handled, before + 1) << "round " << round;
+  }
+}
+
 // It waits for whoever unblocks it, is waited for, and is seen to be pending meanwhile.
 TEST_F(SignalProcess, NobodyTakesIt) {
   test::Handler handler(SIGUSR1, test::Count, SA_RESTART);

@@ -117,6 +117,10 @@ static void SigTimedWait(Function function) {
 static void Raise(Function function) {
   CHECK(AS(raise)(SIGWINCH) == 0);
 }
+static void SigQueue(Function function) {
+  const union sigval value = {.sival_int = 7};
+  CHECK(AS(sigqueue)(getpid(), SIGWINCH, value) == 0);
+}
 static void KillProcess(Function function) {
   CHECK(AS(kill)(getpid(), SIGWINCH) == 0);
 }
@@ -174,6 +178,7 @@ static const struct Case kCases[] = {
     DECLARED(sigtimedwait, SigTimedWait),
     BY_NAME(__sigtimedwait, SigTimedWait),
     DECLARED(raise, Raise),
+    DECLARED(sigqueue, SigQueue),
     BY_NAME(gsignal, Raise),
     DECLARED(kill, KillProcess),
     DECLARED(longjmp, LongJump),

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sending signals to threads, and to this process.
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/os/real.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/fault.h"
+#include "runtime/thread/note.h"
+#include "runtime/thread/route.h"
+#include "runtime/thread/signal.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+namespace {
+
+siginfo_t sent_by_us(int sig, int code, const sigval* value) {
+  siginfo_t info{};
+  info.si_signo = sig;
+  info.si_code = code;
+  info.si_pid = sys_getpid();
+  info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
+  if (value != nullptr) info.si_value = *value;
+  return info;
+}
+
+}  // namespace
+
+int signal_thread(pthread_t t, int sig, const sigval* value) {
+  G* g = thread_g(t);
+  if (g == nullptr) return value != nullptr ? real.pthread_sigqueue(t, sig, *value) : real.pthread_kill(t, sig);
+  if (ended(g)) return value != nullptr ? ESRCH : 0;  // as glibc since 2.34, whatever the signal
+  if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
+  if (sig == 0) return 0;
+  bool blocked = (g->sigmask & bit(sig)) != 0;
+  if (!signal_is_caught(sig) && !blocked && !signal_waited_for(g, sig)) {
+    struct sigaction present;
+    if (real.sigaction(sig, nullptr, &present) != 0) return errno;
+    if (present.sa_handler == SIG_IGN) return 0;
+    return static_cast<int>(-raw_syscall(SYS_kill, sys_getpid(), sig));  // the default concerns the process
+  }
+  siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_TKILL, value);
+  note_signal(g, sig, &info, Sent::kToThread);
+  if (g == self_g()) {
+    deliver_signals(g);
+    return 0;
+  }
+  enter();
+  signal_alert(g, sig);
+  leave();
+  return 0;
+}
+
+int signal_process(pid_t pid, int sig, const sigval* value) {
+  G* g = this_g();
+  if (sig <= 0 || sig >= kSignals || !signal_is_caught(sig) || may_be_probe(sig) || pid != sys_getpid()) return -1;
+  if (g == nullptr || g->locks != 0 || g->vforked || !sched.started.load(std::memory_order_relaxed)) return -1;
+  siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_USER, value);
+  enter();
+  bool taken = signal_has_taker(sig);
+  if (taken) {
+    note_signal(kProcess, sig, &info, Sent::kToProcess);
+    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+    route_signals();
+  }
+  leave();
+  return taken ? 0 : -1;
+}
+
+int signal_raise(int sig) {
+  bool noted = sig > 0 && sig < kSignals && sig != 32 && sig != 33 && (self_g()->sigmask & bit(sig)) != 0;
+  // What is not blocked the kernel delivers here and now.
+  return noted ? signal_thread(::pthread_self(), sig, nullptr) : real.raise(sig) == 0 ? 0 : errno;
+}
+
+void signal_poke(M* m, int sig) {
+  siginfo_t info{};
+  info.si_signo = sig;
+  info.si_code = kPokeCode;
+  info.si_pid = sys_getpid();
+  raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), m->ktid.load(std::memory_order_relaxed), sig, sys_arg(&info));
+}
+
+}  // namespace mn
