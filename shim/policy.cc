@@ -4,6 +4,7 @@
 
 #include "runtime/observe/observer.h"
 #include "runtime/os/syscall.h"
+#include "runtime/sched/sched.h"
 #include "runtime/thread/cpuclock.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
@@ -27,12 +28,49 @@ MN_SHIM int pthread_setaffinity_np(pthread_t t, size_t size, const cpu_set_t* cp
   return on() ? thread_setaffinity(t, size, cpus) : real.pthread_setaffinity_np(t, size, cpus);
 }
 
-// Of the calling thread (0) it concerns the G, not the kernel thread that happens to run it.
+namespace {
+
+// Linux's sched_* functions mean a thread, the process's first by its number: null if that is no G.
+G* scheduled(pid_t pid) {
+  if (!on() || (pid != 0 && pid != sys_getpid())) return nullptr;
+  G* g = pid == 0 ? self_g() : sched.main_g;
+  return g != nullptr ? thread_g(thread_of(g)) : nullptr;
+}
+
+}  // namespace
+
 MN_SHIM int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t* cpus) {
-  if (!on() || pid != 0) return real.sched_setaffinity(pid, size, cpus);
-  G* g = self_g();
-  if (thread_g(reinterpret_cast<pthread_t>(g->tp)) == nullptr) return real.sched_setaffinity(pid, size, cpus);
-  return errno_result(thread_setaffinity(reinterpret_cast<pthread_t>(g->tp), size, cpus));
+  G* g = scheduled(pid);
+  return g != nullptr ? errno_result(thread_setaffinity(thread_of(g), size, cpus))
+                      : real.sched_setaffinity(pid, size, cpus);
+}
+MN_SHIM int sched_getaffinity(pid_t pid, size_t size, cpu_set_t* cpus) {
+  G* g = scheduled(pid);
+  return g != nullptr ? errno_result(thread_getaffinity(thread_of(g), size, cpus))
+                      : real.sched_getaffinity(pid, size, cpus);
+}
+MN_SHIM int sched_setscheduler(pid_t pid, int policy, const sched_param* param) {
+  G* g = scheduled(pid);
+  return g != nullptr && param != nullptr ? errno_result(thread_setschedparam(thread_of(g), policy, param))
+                                          : real.sched_setscheduler(pid, policy, param);
+}
+MN_SHIM int sched_getscheduler(pid_t pid) {
+  int policy;
+  sched_param param;
+  G* g = scheduled(pid);
+  return g != nullptr && thread_getschedparam(thread_of(g), &policy, &param) == 0 ? policy
+                                                                                  : real.sched_getscheduler(pid);
+}
+MN_SHIM int sched_setparam(pid_t pid, const sched_param* param) {
+  G* g = scheduled(pid);
+  return g != nullptr && param != nullptr ? errno_result(thread_setschedprio(thread_of(g), param->sched_priority))
+                                          : real.sched_setparam(pid, param);
+}
+MN_SHIM int sched_getparam(pid_t pid, sched_param* param) {
+  int policy;
+  G* g = scheduled(pid);
+  return g != nullptr && param != nullptr ? errno_result(thread_getschedparam(thread_of(g), &policy, param))
+                                          : real.sched_getparam(pid, param);
 }
 
 MN_SHIM int pthread_getcpuclockid(pthread_t t, clockid_t* clock) {

@@ -163,6 +163,11 @@ void* creator_main(void*) {
   return nullptr;
 }
 
+// A forked child that has made no thread has none: its only thread tries it itself (0).
+long creator_tid() {
+  return sched.helpers_lost ? 0 : g_creator_g.m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
 void be_system_thread(G* g, M* m) {
@@ -179,11 +184,25 @@ void be_system_thread(G* g, M* m) {
 }
 
 int sched_may_have(int policy, const sched_param* param) {
-  long tid = g_creator_g.m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
-  long error = raw_syscall(SYS_sched_setscheduler, tid, policy, sys_arg(param));
-  const sched_param none{};
-  if (error == 0) raw_syscall(SYS_sched_setscheduler, tid, SCHED_OTHER, sys_arg(&none));
+  const long tid = creator_tid();
+  const long policy_before = raw_syscall(SYS_sched_getscheduler, tid);
+  sched_param before{};
+  raw_syscall(SYS_sched_getparam, tid, sys_arg(&before));
+  const long error = raw_syscall(SYS_sched_setscheduler, tid, policy, sys_arg(param));
+  if (error == 0) raw_syscall(SYS_sched_setscheduler, tid, policy_before, sys_arg(&before));
   return static_cast<int>(-error);
+}
+
+int sched_may_have(cpu_set_t* cpus) {
+  const long tid = creator_tid();
+  cpu_set_t before{};
+  raw_syscall(SYS_sched_getaffinity, tid, sizeof before, sys_arg(&before));
+  const long error = raw_syscall(SYS_sched_setaffinity, tid, sizeof *cpus, sys_arg(cpus));
+  if (error != 0) return static_cast<int>(-error);
+  CPU_ZERO(cpus);
+  raw_syscall(SYS_sched_getaffinity, tid, sizeof *cpus, sys_arg(cpus));
+  raw_syscall(SYS_sched_setaffinity, tid, sizeof before, sys_arg(&before));
+  return 0;
 }
 
 void request_m() {

@@ -45,7 +45,7 @@ G* cpuclock_g(clockid_t clock) {
   constexpr clockid_t kOfThread = 6, kKind = 7;
   if (clock == CLOCK_THREAD_CPUTIME_ID || clock == thread_cpu_clock(0)) {
     G* g = self_g();
-    return thread_g(reinterpret_cast<pthread_t>(g->tp));
+    return thread_g(thread_of(g));
   }
   if (clock >= 0 || (clock & kKind) != kOfThread) return nullptr;
   return by_tid(~static_cast<uint32_t>(clock >> 3));

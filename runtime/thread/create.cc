@@ -122,7 +122,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;
   size_t bytes = r.user_stack != nullptr ? r.stack_size : static_cast<size_t>(reinterpret_cast<char*>(g) - low);
   context_make(&g->ctx, low, bytes, g_main, g);
-  *out = reinterpret_cast<pthread_t>(g->tp);
+  *out = thread_of(g);
 
   M* m = enter();
   if (m->p != nullptr)

@@ -14,9 +14,11 @@
 namespace mn {
 namespace {
 
-// Of the process when it started: later, its first thread may have been pinned as some G's.
+// Of the process when its first thread was made: later, the first kernel thread may be some G's.
 constinit cpu_set_t g_process_cpus{};
 constinit long g_cpu_bytes = 0;
+constinit int g_process_policy = SCHED_OTHER;
+constinit sched_param g_process_param{};
 
 // Null: out of memory.
 KernelPolicy* new_policy() {
@@ -30,21 +32,47 @@ KernelPolicy* policy_of(G* g) {
   return g->policy;
 }
 
-bool process_may_use(const cpu_set_t& wanted, bool* all) {
-  cpu_set_t both;
-  CPU_AND(&both, &g_process_cpus, &wanted);
-  *all = CPU_EQUAL(&both, &g_process_cpus) != 0;
-  return CPU_COUNT(&both) != 0;
+// Both change the creator of Ms for a moment.
+constinit SpinLock g_grant_lock;
+
+int grant_policy(int policy, const sched_param* param) {
+  enter();
+  int error;
+  {
+    SpinGuard guard(g_grant_lock);
+    error = sched_may_have(policy, param);
+  }
+  leave();
+  return error;
+}
+
+// Leaves those of the CPUs that the kernel grants. 0 or EINVAL.
+int grant_cpus(cpu_set_t* cpus) {
+  enter();
+  int error;
+  {
+    SpinGuard guard(g_grant_lock);
+    error = sched_may_have(cpus);
+  }
+  leave();
+  return error;
+}
+
+bool are_plain(const cpu_set_t& cpus) {
+  return CPU_EQUAL(&cpus, &g_process_cpus) != 0;
+}
+
+// What every thread has that asked for nothing.
+bool is_plain(int policy, const sched_param& param) {
+  return policy == g_process_policy && param.sched_priority == g_process_param.sched_priority;
 }
 
 // What a kernel thread that libmn did not make has.
 void read_kernel_policy(KernelPolicy* p) {
   p->policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, 0));
   raw_syscall(SYS_sched_getparam, 0, sys_arg(&p->param));
-  p->has_policy = p->policy > 0;
-  bool all = true;
-  p->has_cpus = raw_syscall(SYS_sched_getaffinity, 0, sizeof p->cpus, sys_arg(&p->cpus)) > 0 &&
-                process_may_use(p->cpus, &all) && !all;
+  p->has_policy = !is_plain(p->policy, p->param);
+  p->has_cpus = raw_syscall(SYS_sched_getaffinity, 0, sizeof p->cpus, sys_arg(&p->cpus)) > 0 && !are_plain(p->cpus);
 }
 
 void read_attr_cpus(const pthread_attr_t* attr, KernelPolicy* p) {
@@ -90,10 +118,22 @@ int set_policy(int policy, const sched_param* param) {
   return static_cast<int>(-raw_syscall(SYS_sched_setscheduler, 0, policy, sys_arg(param)));
 }
 
+// Main, before the first thread is made: what it asks for is what all will have that ask for nothing else, and what the
+// kernel gives to every kernel thread of the runtime.
+bool alone() {
+  return !sched.started.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
 void policy_init() {
+  g_process_policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, 0));
+  raw_syscall(SYS_sched_getparam, 0, sys_arg(&g_process_param));
   g_cpu_bytes = raw_syscall(SYS_sched_getaffinity, 0, sizeof g_process_cpus, sys_arg(&g_process_cpus));
+}
+
+void policy_reset_after_fork() {
+  g_grant_lock.reset_after_fork();
 }
 
 void apply_policy(G* g) {
@@ -123,14 +163,16 @@ int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out) {
     if (inherit == PTHREAD_EXPLICIT_SCHED) {
       real.pthread_attr_getschedpolicy(attr, &wanted.policy);
       real.pthread_attr_getschedparam(attr, &wanted.param);
-      wanted.has_policy = wanted.policy != SCHED_OTHER || wanted.param.sched_priority != 0;
+      wanted.has_policy = !is_plain(wanted.policy, wanted.param);
       if (wanted.has_policy) {
-        if (int error = sched_may_have(wanted.policy, &wanted.param)) return error;
+        if (int error = grant_policy(wanted.policy, &wanted.param)) return error;
       }
     }
     read_attr_cpus(attr, &wanted);
-    bool all;
-    if (wanted.has_cpus && !process_may_use(wanted.cpus, &all)) return EINVAL;
+    if (wanted.has_cpus) {
+      if (int error = grant_cpus(&wanted.cpus)) return error;
+      wanted.has_cpus = !are_plain(wanted.cpus);
+    }
   }
   if (!wanted.has_policy && !wanted.has_cpus) return 0;
   *out = new_policy();
@@ -153,14 +195,18 @@ int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
   if (g == nullptr) return real.pthread_setschedparam(t, policy, param);
   if (ended(g)) return ESRCH;
   if (!valid_policy(policy, param->sched_priority)) return EINVAL;
-  bool plain = policy == SCHED_OTHER;
-  if (plain && g->policy == nullptr) return 0;
+  if (alone()) {
+    if (int error = set_policy(policy, param)) return error;
+    policy_init();
+    return 0;
+  }
+  if (is_plain(policy, *param) && g->policy == nullptr) return 0;
   KernelPolicy* p = policy_of(g);
   if (p == nullptr) return ENOMEM;
   if (g == self_g()) {
     thread_wire();
     if (int error = set_policy(policy, param)) return error;
-  } else if (int error = sched_may_have(policy, param)) {
+  } else if (int error = grant_policy(policy, param)) {
     return error;
   }
   p->has_policy = true;
@@ -174,8 +220,8 @@ int thread_getschedparam(pthread_t t, int* policy, sched_param* param) {
   if (g == nullptr) return real.pthread_getschedparam(t, policy, param);
   if (ended(g)) return ESRCH;
   bool own = g->policy != nullptr && g->policy->has_policy;
-  *policy = own ? g->policy->policy : SCHED_OTHER;
-  param->sched_priority = own ? g->policy->param.sched_priority : 0;
+  *policy = own ? g->policy->policy : g_process_policy;
+  *param = own ? g->policy->param : g_process_param;
   return 0;
 }
 
@@ -193,9 +239,14 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus) {
   if (ended(g)) return ESRCH;
   cpu_set_t wanted{};
   memcpy(&wanted, cpus, size < sizeof wanted ? size : sizeof wanted);
-  bool all;
-  if (!process_may_use(wanted, &all)) return EINVAL;
-  if (all && (g->policy == nullptr || !g->policy->has_cpus)) return 0;
+  if (alone()) {
+    if (long error = raw_syscall(SYS_sched_setaffinity, 0, sizeof wanted, sys_arg(&wanted)))
+      return static_cast<int>(-error);
+    policy_init();
+    return 0;
+  }
+  if (int error = grant_cpus(&wanted)) return error;
+  if (are_plain(wanted) && (g->policy == nullptr || !g->policy->has_cpus)) return 0;
   KernelPolicy* p = policy_of(g);
   if (p == nullptr) return ENOMEM;
   p->has_cpus = true;
@@ -209,7 +260,10 @@ int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus) {
   if (ended(g)) return ESRCH;
   if (size < static_cast<size_t>(g_cpu_bytes)) return EINVAL;
   cpu_set_t have = g_process_cpus;
-  if (g->policy != nullptr && g->policy->has_cpus) CPU_AND(&have, &have, &g->policy->cpus);
+  if (g->policy != nullptr && g->policy->has_cpus)
+    have = g->policy->cpus;
+  else if (!self_g()->wired)  // live: another process may have changed it
+    raw_syscall(SYS_sched_getaffinity, 0, sizeof have, sys_arg(&have));
   memset(cpus, 0, size);
   memcpy(cpus, &have, size < sizeof have ? size : sizeof have);
   return 0;

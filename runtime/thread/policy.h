@@ -29,6 +29,7 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus);
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus);
 
 void policy_init();
+void policy_reset_after_fork();
 
 // What a thread that `creator` makes is to have: of the attribute (may be null) or inherited; null: nothing of its own.
 // EPERM, EINVAL: the kernel says no; EAGAIN: no memory.

@@ -182,6 +182,59 @@ TEST_F(Policy, AffinityOfTheAttributeAndInherited) {
   EXPECT_EQ(Create(&thread), EINVAL);
 }
 
+// Linux's functions mean a thread: the calling one, or the first.
+TEST_F(Policy, OfTheCallingThreadAlone) {
+  const cpu_set_t all = Cpus(), one = FirstCpu();
+  Thread([&] {
+    const sched_param none{};
+    sched_param param = {.sched_priority = 7};
+    EXPECT_EQ(sched_setscheduler(0, SCHED_BATCH, &none), 0);
+    EXPECT_EQ(sched_getscheduler(0), SCHED_BATCH);
+    EXPECT_EQ(sched_setparam(0, &none), 0);
+    EXPECT_EQ(sched_getparam(0, &param), 0);
+    EXPECT_EQ(param.sched_priority, 0);
+    EXPECT_EQ(Kernels(), (Scheduling{SCHED_BATCH, 0}));
+    EXPECT_EQ(sched_getscheduler(getpid()), SCHED_OTHER);
+    EXPECT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    cpu_set_t cpus;
+    EXPECT_EQ(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    EXPECT_TRUE(CPU_EQUAL(&cpus, &one));
+    EXPECT_EQ(sched_getaffinity(getpid(), sizeof cpus, &cpus), 0);
+    EXPECT_TRUE(CPU_EQUAL(&cpus, &all));
+    EXPECT_EQ(sched_setscheduler(0, 77, &none), -1);
+    EXPECT_EQ(errno, EINVAL);
+    return nullptr;
+  });
+  cpu_set_t cpus;
+  EXPECT_EQ(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+  EXPECT_TRUE(CPU_EQUAL(&cpus, &all));
+  EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+}
+
+// What main has before it makes its first thread is what all have.
+TEST_F(Policy, OfMainBeforeTheFirstThread) {
+  const cpu_set_t all = Cpus(), one = FirstCpu();
+  EXPECT_TRUE(test::Exited(test::RunChild([&] {
+                             const sched_param none{};
+                             CHILD_CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+                             CHILD_CHECK(sched_setscheduler(0, SCHED_BATCH, &none) == 0);
+                             Thread([&] {
+                               cpu_set_t cpus = Cpus();
+                               EXPECT_TRUE(CPU_EQUAL(&cpus, &one));
+                               EXPECT_EQ(Mine(), (Scheduling{SCHED_BATCH, 0}));
+                               EXPECT_EQ(Kernels(), (Scheduling{SCHED_BATCH, 0}));
+                               EXPECT_EQ(sched_setaffinity(0, sizeof all, &all), 0);
+                               cpus = Cpus();
+                               EXPECT_TRUE(CPU_EQUAL(&cpus, &all));
+                               return nullptr;
+                             });
+                             const cpu_set_t cpus = Cpus();
+                             CHILD_CHECK(CPU_EQUAL(&cpus, &one));
+                             return ::testing::Test::HasFailure() ? 1 : 0;
+                           }),
+                           0));
+}
+
 // Threads with policies of their own are joined, detached, cancelled and counted as all others.
 TEST_F(Policy, LifeOfAPinnedThread) {
   const cpu_set_t one = FirstCpu();

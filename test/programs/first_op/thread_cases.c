@@ -168,6 +168,21 @@ static void SchedSetAffinity(Function function) {
   CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
   CHECK(AS(sched_setaffinity)(0, sizeof set, &set) == 0);
 }
+static void SetScheduler(Function function) {
+  const struct sched_param param = {0};
+  CHECK(AS(sched_setscheduler)(0, SCHED_OTHER, &param) == 0);
+}
+static void GetScheduler(Function function) {
+  CHECK(AS(sched_getscheduler)(0) == SCHED_OTHER);
+}
+static void SetParam(Function function) {
+  const struct sched_param param = {0};
+  CHECK(AS(sched_setparam)(0, &param) == 0);
+}
+static void GetParam(Function function) {
+  struct sched_param param = {1};
+  CHECK(AS(sched_getparam)(0, &param) == 0 && param.sched_priority == 0);
+}
 static void GetCpuClock(Function function) {
   clockid_t clock;
   struct timespec time;
@@ -231,6 +246,10 @@ static const struct Case kCases[] = {
     DECLARED(pthread_setaffinity_np, SetAffinity),
     DECLARED(sched_getaffinity, SchedGetAffinity),
     DECLARED(sched_setaffinity, SchedSetAffinity),
+    DECLARED(sched_setscheduler, SetScheduler),
+    DECLARED(sched_getscheduler, GetScheduler),
+    DECLARED(sched_setparam, SetParam),
+    DECLARED(sched_getparam, GetParam),
     DECLARED(pthread_getcpuclockid, GetCpuClock),
     DECLARED(clock_gettime, ClockGetTime),
     DECLARED(clock_getres, ClockGetRes),
