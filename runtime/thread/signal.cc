@@ -190,6 +190,8 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   g->sigmask = before;
   g->m.load(std::memory_order_relaxed)->kmask = before;
   if (g != sched.main_g) signals_opened(before);
+  // What was noted for this thread while the handler blocked it: natively it comes as the handler returns.
+  if (MN_UNLIKELY((g->sigpend.load(std::memory_order_relaxed) & ~before) != 0) && g->locks == 0) deliver(g);
 }
 
 // What the kernel has sent another kernel thread for, which has not come to take it: natively main had it as soon as it

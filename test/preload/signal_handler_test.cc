@@ -48,6 +48,42 @@ TEST_F(Signal, HandlersSeeTheirMaskAndItIsRestored) {
   EXPECT_EQ(sigaction(SIGUSR1, &old, nullptr), 0);
 }
 
+// What a handler sends to its own thread, which blocks it, waits for its return and no longer.
+TEST_F(Signal, SentAgainByItsHandler) {
+  static int (*send)();
+  static volatile sig_atomic_t runs, depth, deepest, pending;
+  static const auto handler = [](int) {
+    depth = depth + 1;
+    if (depth > deepest) deepest = depth;
+    runs = runs + 1;
+    if (runs < 5) {
+      EXPECT_EQ(send(), 0);
+      sigset_t set;
+      pending = sigpending(&set) == 0 && sigismember(&set, SIGUSR1) == 1;
+    }
+    depth = depth - 1;
+  };
+  Handler installed(SIGUSR1, handler, 0);
+  for (int (*how)() : {+[] { return raise(SIGUSR1); }, +[] { return pthread_kill(pthread_self(), SIGUSR1); }}) {
+    send = how;
+    test::HereAndInAThread([] {
+      runs = 0;
+      deepest = 0;
+      pending = 0;
+      EXPECT_EQ(send(), 0);
+      EXPECT_EQ(runs, 5);
+      EXPECT_EQ(deepest, 1);
+      EXPECT_EQ(pending, 1);
+    });
+  }
+  // Nothing of libmn's is called any more.
+  runs = 0;
+  send = [] { return raise(SIGUSR1); };
+  EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
+  while (runs != 5) {
+  }
+}
+
 TEST_F(Signal, ActionsAreReportedAsSet) {
   Thread([] { return nullptr; });
   struct sigaction action = {};
