@@ -103,6 +103,23 @@ MN_SHIM int siggetmask() {
   return on() ? mask_low(SIG_BLOCK, 0) : real.siggetmask();
 }
 
+// X/Open's sigpause, as which <signal.h> declares it, and the one beneath it: of a signal, or of BSD's whole mask.
+MN_SHIM int __sigpause(int sig_or_mask, int is_sig) {
+  if (!on()) return real.__sigpause(sig_or_mask, is_sig);
+  sigset_t during;
+  if (is_sig != 0) {
+    signal_mask(SIG_BLOCK, nullptr, &during);
+    if (sigdelset(&during, sig_or_mask) != 0) return -1;
+  } else {
+    sigemptyset(&during);
+    memcpy(&during, &sig_or_mask, sizeof sig_or_mask);
+  }
+  return errno_result(signal_suspend(&during));
+}
+MN_SHIM int __xpg_sigpause(int sig) {
+  return on() ? __sigpause(sig, 1) : real.__xpg_sigpause(sig);
+}
+
 MN_SHIM int kill(pid_t pid, int sig) {
   return on() && signal_process(pid, sig, nullptr) == 0 ? 0 : real.kill(pid, sig);
 }

@@ -44,7 +44,8 @@ namespace mn {
 
 constexpr int kMaxProcs = 256;
 constexpr int kMaxMs = 10000;
-constexpr uint64_t kUnmaskable = uint64_t{3} << 31;  // libc's own signals, 32 and 33
+// SIGKILL, SIGSTOP, and libc's own signals, 32 and 33.
+constexpr uint64_t kUnmaskable = uint64_t{1} << 8 | uint64_t{1} << 18 | uint64_t{3} << 31;
 // As Go: prime, so that it does not fall in step with the program.
 constexpr uint32_t kGlobalPoll = 61;  // switches between looks at the global queue, timers and descriptors
 

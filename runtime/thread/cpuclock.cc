@@ -19,7 +19,7 @@ struct Search {
 };
 
 G* by_tid(uint32_t tid) {
-  if (sched.main_g != nullptr && tid == sched.main_g->tid) return sched.main_g;
+  if (tid == static_cast<uint32_t>(sys_getpid())) return sched.main_g;
   if (tid < static_cast<uint32_t>(kFakeTidBase)) return nullptr;
   Search search{tid};
   gpool_for_each(
@@ -37,7 +37,8 @@ int thread_cpuclock(pthread_t t, clockid_t* clock) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_getcpuclockid(t, clock);
   if (ended(g)) return ESRCH;
-  *clock = thread_cpu_clock(static_cast<int>(g->tid));
+  // A forked child's main goes on with the number that it had in its parent.
+  *clock = thread_cpu_clock(g == sched.main_g ? sys_getpid() : static_cast<int>(g->tid));
   return 0;
 }
 

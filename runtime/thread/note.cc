@@ -101,6 +101,12 @@ bool take_note(G* g, int sig, siginfo_t* info, Sent* sent) {
   }
 }
 
+bool has_note(G* g, int sig) {
+  for (Record& r : g_records)
+    if (is(r, g, sig)) return true;
+  return false;
+}
+
 bool return_notes(G* g, int sig) {
   bool others = false;
   bool any = sort_notes(g, sig, [&](Record* r) {

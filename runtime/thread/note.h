@@ -31,6 +31,7 @@ enum class Sent : uint8_t { kToThread, kToProcess };
 void note_signal(G* g, int sig, const siginfo_t* info, Sent sent);
 // False: there is none.
 bool take_note(G* g, int sig, siginfo_t* info, Sent* sent = nullptr);
+bool has_note(G* g, int sig);
 // g does not take it: what was sent to the process is noted for that again, and true if there was such. Who is not g
 // then has g look at its notes (signal_alert), for what is left was out of sight for a moment.
 bool return_notes(G* g, int sig);

@@ -250,7 +250,7 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
       next = arg;
     else
       return EINVAL;
-    next &= ~(kUnmaskable | bit(SIGKILL) | bit(SIGSTOP));
+    next &= ~kUnmaskable;
     if (old != nullptr) {
       sigemptyset(old);
       memcpy(old, &present, sizeof present);
@@ -289,6 +289,7 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
     if (may_be_probe(sig)) wrapped.sa_flags &= ~static_cast<int>(SA_RESETHAND);  // call_handler sees to it
     uint64_t mask;
     memcpy(&mask, &action->sa_mask, sizeof mask);
+    mask &= ~kUnmaskable;
     a.flags.store(action->sa_flags, std::memory_order_relaxed);
     a.mask.store(mask, std::memory_order_relaxed);
     // Release: pairs with call_handler.
@@ -315,13 +316,13 @@ int signal_take(G* g, uint64_t set, siginfo_t* info) {
   uint64_t due = (g->sigpend.load(std::memory_order_seq_cst) | held_signals.load(std::memory_order_relaxed)) & set;
   for (; due != 0; due &= due - 1) {  // lowest first (POSIX, for real-time signals)
     int sig = __builtin_ctzll(due) + 1;
-    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records, as in deliver
-    bool mine = take_note(g, sig, info);
-    bool shared = !mine && take_note(kProcess, sig, info);
-    if (!mine && !shared) continue;
-    // There may be more of a signal that queues.
-    if (mine && sig >= kFirstQueued) g->sigpend.fetch_or(bit(sig), std::memory_order_relaxed);
-    return sig;
+    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);    // before the records, as in deliver
+    held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // the same; pairs with route_signals
+    bool taken = take_note(g, sig, info) || take_note(kProcess, sig, info);
+    // There may be more of a signal that queues, and what is pending for the process does not hide behind ours.
+    if (has_note(g, sig)) g->sigpend.fetch_or(bit(sig), std::memory_order_relaxed);
+    if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+    if (taken) return sig;
   }
   return 0;
 }

@@ -111,6 +111,7 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   kernel_mask(g->sigmask);
   g->m.load(std::memory_order_relaxed)->kmask = g->sigmask;
   cancellation_point();
+  if (got.si_code == SI_TKILL) got.si_code = SI_USER;  // as glibc: who asks need not know of threads
   if (result > 0 && info != nullptr) *info = got;
   return static_cast<int>(result);
 }

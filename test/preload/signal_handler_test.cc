@@ -84,6 +84,60 @@ TEST_F(Signal, SentAgainByItsHandler) {
   }
 }
 
+TEST_F(Signal, PauseForOne) {
+  Handler handler(SIGUSR1, Count);
+  test::HereAndInAThread([] {
+    const sigset_t usr1 = Set({SIGUSR1}), usr2 = Set({SIGUSR2});
+    pthread_sigmask(SIG_BLOCK, &usr1, nullptr);
+    pthread_sigmask(SIG_BLOCK, &usr2, nullptr);
+    handled = 0;
+    EXPECT_EQ(pthread_kill(pthread_self(), SIGUSR1), 0);
+    EXPECT_EQ(handled, 0);
+    EXPECT_EQ(sigpause(SIGUSR1), -1);
+    EXPECT_EQ(errno, EINTR);
+    EXPECT_EQ(handled, 1);
+    EXPECT_TRUE(IsBlocked(SIGUSR1));
+    EXPECT_TRUE(IsBlocked(SIGUSR2));
+    EXPECT_EQ(sigpause(1000), -1);
+    EXPECT_EQ(errno, EINVAL);
+    pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
+    pthread_sigmask(SIG_UNBLOCK, &usr2, nullptr);
+  });
+}
+
+TEST_F(Signal, AWaitTakesOneOfThoseThatQueue) {
+  test::HereAndInAThread([] {
+    const sigset_t set = Set({SIGRTMIN});
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    const auto pending = [] {
+      sigset_t now;
+      return sigpending(&now) == 0 && sigismember(&now, SIGRTMIN) == 1;
+    };
+    EXPECT_EQ(raise(SIGRTMIN), 0);
+    EXPECT_EQ(raise(SIGRTMIN), 0);
+    for (const bool more : {true, false}) {
+      siginfo_t info;
+      EXPECT_TRUE(pending());
+      EXPECT_EQ(sigwaitinfo(&set, &info), SIGRTMIN);
+      EXPECT_EQ(info.si_code, SI_USER);
+      EXPECT_EQ(pending(), more);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  });
+}
+
+TEST_F(Signal, NobodyMasksKillAndStop) {
+  EXPECT_TRUE(test::Killed(test::RunChild([] {
+                             struct sigaction action = {};
+                             action.sa_handler = [](int) { raise(SIGKILL); };
+                             sigfillset(&action.sa_mask);
+                             CHILD_CHECK(sigaction(SIGUSR1, &action, nullptr) == 0);
+                             raise(SIGUSR1);
+                             return 0;
+                           }),
+                           SIGKILL));
+}
+
 TEST_F(Signal, ActionsAreReportedAsSet) {
   Thread([] { return nullptr; });
   struct sigaction action = {};

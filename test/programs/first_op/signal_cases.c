@@ -98,6 +98,18 @@ static void SigSuspend(Function function) {
   CHECK(AS(sigsuspend)(&none) == -1 && errno == EINTR);
   CHECK(handled == SIGUSR1);
 }
+static void SigPause(Function function) {
+  MakePending();
+  CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(((int (*)(int))function)(SIGUSR1) == -1 && errno == EINTR);
+  CHECK(handled == SIGUSR1);
+}
+static void SigPauseBeneath(Function function) {
+  MakePending();
+  CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(((int (*)(int, int))function)(SIGUSR1, 1) == -1 && errno == EINTR);
+  CHECK(handled == SIGUSR1);
+}
 static void SigWait(Function function) {
   const sigset_t set = MakePending();
   int signal = 0;
@@ -173,6 +185,8 @@ static const struct Case kCases[] = {
     DECLARED(sigpending, SigPending),
     DECLARED(sigsuspend, SigSuspend),
     BY_NAME(__sigsuspend, SigSuspend),
+    BY_NAME(__xpg_sigpause, SigPause),
+    BY_NAME(__sigpause, SigPauseBeneath),
     DECLARED(sigwait, SigWait),
     DECLARED(sigwaitinfo, SigWaitInfo),
     DECLARED(sigtimedwait, SigTimedWait),
