@@ -41,13 +41,13 @@ G* scheduled(pid_t pid) {
 
 MN_SHIM int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t* cpus) {
   G* g = scheduled(pid);
-  return g != nullptr ? errno_result(thread_setaffinity(thread_of(g), size, cpus))
-                      : real.sched_setaffinity(pid, size, cpus);
+  return g != nullptr && cpus != nullptr ? errno_result(thread_setaffinity(thread_of(g), size, cpus))
+                                         : real.sched_setaffinity(pid, size, cpus);
 }
 MN_SHIM int sched_getaffinity(pid_t pid, size_t size, cpu_set_t* cpus) {
   G* g = scheduled(pid);
-  return g != nullptr ? errno_result(thread_getaffinity(thread_of(g), size, cpus))
-                      : real.sched_getaffinity(pid, size, cpus);
+  return g != nullptr && cpus != nullptr ? errno_result(thread_getaffinity(thread_of(g), size, cpus))
+                                         : real.sched_getaffinity(pid, size, cpus);
 }
 MN_SHIM int sched_setscheduler(pid_t pid, int policy, const sched_param* param) {
   G* g = scheduled(pid);

@@ -6,7 +6,7 @@
 namespace mn {
 namespace {
 
-constexpr int kTries = 100;
+constexpr int kTries = 100;  // then what has been charged must do: it switches all the time
 
 int64_t mine() {
   M* m = enter();

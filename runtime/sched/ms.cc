@@ -315,7 +315,8 @@ void sched_reset_after_fork(G* g0) {
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();
-  m->cpu_mark.store(kUnmarked, std::memory_order_relaxed);  // the child's clock begins anew, and with it the G's
+  // The child's clock begins anew, and with it the G's.
+  m->cpu_mark.store(sched.cpu_times.load(std::memory_order_relaxed) ? 0 : kUnmarked, std::memory_order_relaxed);
   self->cpu_ns.store(0, std::memory_order_relaxed);
   if (!sched.started.load(std::memory_order_relaxed)) return;
   sched.lock.reset_after_fork();

@@ -33,7 +33,7 @@ constexpr uint32_t kOvertaken = 64;      // Gs in the ring, at most, that sleepe
 
 // Of thousands of Gs that wait for descriptors each is out of the cache when its turn comes, and so are the frames of
 // its wait, in a page that no other shares. They are fetched while the one before it runs: bench/echo.py with 10,000
-// connections took 2 to 9 % less CPU time per request (46 pairs, five medians). For Gs in the cache it is only work (a
+// connections took 2 to 10 % less CPU time per request (42 pairs, five medians). For Gs in the cache it is only work (a
 // yield among 1,000 took a third longer), so it is done for as many as came in bulk. Rejected: 24 lines of the stack
 // (no faster), fetching what dispatch (io/netpoll.cc) touches (no difference).
 MN_INLINE void prefetch_next(P* p) {
@@ -262,7 +262,8 @@ void ready_all(Fifo<G, &G::next>& gs) {
   // A P runs its ring first. What comes in bulk, every kGlobalPoll switches, queues up behind those that had no room
   // there, or they would hardly ever run.
   bool behind = sched.global_size.load(std::memory_order_relaxed) != 0;
-  if (several && m->p != nullptr) m->p->cold += gs.size();
+  // Not more than the ring holds: those that thieves and g0 take from it are not counted off.
+  if (several && m->p != nullptr) m->p->cold = gs.size() < kRing - m->p->cold ? m->p->cold + gs.size() : kRing;
   while (G* g = gs.pop_front()) {
     if (g->wired || m->p == nullptr) {
       ready(g, Place::kTail);

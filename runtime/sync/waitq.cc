@@ -89,6 +89,27 @@ void sleep_wired(G* g, Waiter* w, const WaitOptions& options, const Commitment& 
   }
 }
 
+// As the kernel's futexes: a real-time thread waits behind its equals, and before all others. False: its place is the
+// end.
+bool insert_by_priority(Bucket* b, Waiter* head, Waiter* w) {
+  Waiter* after = head;
+  while (after != nullptr && after->g->priority >= w->g->priority) after = after->next;
+  if (after == nullptr) return false;
+  w->next = after;
+  w->prev = after->prev;
+  after->prev = w;
+  if (w->prev != nullptr) {
+    w->prev->next = w;
+    return true;
+  }
+  Waiter** link = &b->queues;
+  while (*link != head) link = &(*link)->next_queue;
+  *link = w;
+  w->next_queue = head->next_queue;
+  w->tail = head->tail;
+  return true;
+}
+
 }  // namespace
 
 Bucket* bucket_of(const void* key) {
@@ -135,27 +156,6 @@ void remove_waiter(Bucket* b, Waiter* w) {
   heir->tail = w->tail;
   heir->next_queue = w->next_queue;
   *link = heir;
-}
-
-// As the kernel's futexes: a real-time thread waits behind its equals, and before all others. False: its place is the
-// end.
-static bool insert_by_priority(Bucket* b, Waiter* head, Waiter* w) {
-  Waiter* after = head;
-  while (after != nullptr && after->g->priority >= w->g->priority) after = after->next;
-  if (after == nullptr) return false;
-  w->next = after;
-  w->prev = after->prev;
-  after->prev = w;
-  if (w->prev != nullptr) {
-    w->prev->next = w;
-    return true;
-  }
-  Waiter** link = &b->queues;
-  while (*link != head) link = &(*link)->next_queue;
-  *link = w;
-  w->next_queue = head->next_queue;
-  w->tail = head->tail;
-  return true;
 }
 
 void append_waiter(Bucket* b, Waiter* w) {

@@ -2,13 +2,14 @@
 // The one mechanism that parks a thread: queues of waiters, found by the address they wait on, as futex(2) does it.
 //
 // An address hashes to one of 2^16 buckets. A bucket holds a list of queues, one per address; a queue is the chain of
-// its waiters in order of arrival, and the oldest waiter is its head. All of it lies on the waiters' stacks.
+// its waiters in order of arrival, and the oldest waiter is its head (threads of a real-time priority go before). All
+// of it lies on the waiters' stacks.
 //
 // States of a Waiter, written under its bucket's lock only:
 //   kFresh   not queued yet             -> kQueued (enqueue), kTimedOut (its timer was faster)
 //   kQueued  in a queue                 -> kWoken, kTimedOut, kInterrupted, each by whoever takes it off the queue
-//   kOneOf   in a queue, one of several of its thread, which waits elsewhere (futex_waitv) -> kWoken, by whoever takes
-//   it others   final; the G is, or is being made, runnable, and the waiter may vanish
+//   kOneOf   in a queue, one of several of its thread, which waits elsewhere (futex_waitv) -> kWoken
+//   others   final; the G is, or is being made, runnable, and the waiter may vanish
 //
 // A queued waiter may be moved to another key, with the buckets of both locked, lower address first. Who found a waiter
 // by other means than its queue locks the bucket of its key and looks whether that is its key still.
@@ -77,7 +78,7 @@ Bucket* lock_bucket_of(Waiter* w);
 Waiter* first_waiter(Bucket* b, const void* key);
 void remove_waiter(Bucket* b, Waiter* w);
 void append_waiter(Bucket* b, Waiter* w);
-// Takes the oldest waiter off and marks it woken; the caller readies its G. Null: nobody waits.
+// Takes the head of the queue off and marks it woken; the caller readies its G. Null: nobody waits.
 G* take_waiter(Bucket* b, const void* key);
 // The same of one that is queued.
 G* take_this_waiter(Bucket* b, Waiter* w);

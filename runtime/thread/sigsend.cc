@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sending signals to threads, and to this process.
 #include <errno.h>
-#include <string.h>
 
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"

@@ -20,11 +20,11 @@ G* thread_g(pthread_t t);
 
 int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg);
 
-// Whether g's thread has ended and only waits to be joined.
 inline pthread_t thread_of(const G* g) {
   return reinterpret_cast<pthread_t>(g->tp);
 }
 
+// Whether g's thread has ended and only waits to be joined.
 inline bool ended(const G* g) {
   return (g->life.load(std::memory_order_relaxed) & kDead) != 0;
 }

@@ -39,7 +39,7 @@ clockid_t ClockOf(pthread_t thread) {
   return clock;
 }
 
-// Of the process's CPU time, which no other thread uses at this moment.
+// Of the thread's own CPU time.
 void Burn(int64_t ns, bool yields) {
   const int64_t end = Mine() + ns;
   while (Mine() < end) {

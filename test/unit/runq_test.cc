@@ -36,6 +36,18 @@ class RunQueueTest : public testing::Test {
   Queue queue_;
 };
 
+TEST_F(RunQueueTest, PeeksAtThoseToCome) {
+  EXPECT_EQ(queue_.peek(0), nullptr);
+  // Across the ring's end, too.
+  for (int round = 0; round < 3; ++round) {
+    PushUpTo(&queue_, 5);
+    for (uint32_t i = 0; i < 5; ++i) EXPECT_EQ(queue_.peek(i), item(static_cast<int>(i)));
+    EXPECT_EQ(queue_.peek(5), nullptr);
+    EXPECT_EQ(queue_.peek(6), nullptr);
+    EXPECT_EQ(Drain(&queue_).size(), 5u);
+  }
+}
+
 TEST_F(RunQueueTest, StartsEmpty) {
   EXPECT_TRUE(queue_.empty());
   EXPECT_TRUE(queue_.ring_empty());
