@@ -163,9 +163,10 @@ void* creator_main(void*) {
   return nullptr;
 }
 
-// A forked child that has made no thread has none: its only thread tries it itself (0).
-long creator_tid() {
-  return sched.helpers_lost ? 0 : g_creator_g.m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
+// Not the creator: a thread that it makes meanwhile would inherit what is tried. A forked child that has made no thread
+// has no sysmon, nor has one that is just starting: who asks tries it itself (0).
+long trial_tid() {
+  return sched.helpers_lost ? 0 : sysmon_tid();
 }
 
 }  // namespace
@@ -184,7 +185,7 @@ void be_system_thread(G* g, M* m) {
 }
 
 int sched_may_have(int policy, const sched_param* param) {
-  const long tid = creator_tid();
+  const long tid = trial_tid();
   const long policy_before = raw_syscall(SYS_sched_getscheduler, tid);
   sched_param before{};
   raw_syscall(SYS_sched_getparam, tid, sys_arg(&before));
@@ -194,7 +195,7 @@ int sched_may_have(int policy, const sched_param* param) {
 }
 
 int sched_may_have(cpu_set_t* cpus) {
-  const long tid = creator_tid();
+  const long tid = trial_tid();
   cpu_set_t before{};
   raw_syscall(SYS_sched_getaffinity, tid, sizeof before, sys_arg(&before));
   const long error = raw_syscall(SYS_sched_setaffinity, tid, sizeof *cpus, sys_arg(cpus));

@@ -32,7 +32,7 @@ KernelPolicy* policy_of(G* g) {
   return g->policy;
 }
 
-// Both change the creator of Ms for a moment.
+// Both change sysmon for a moment.
 constinit SpinLock g_grant_lock;
 
 int grant_policy(int policy, const sched_param* param) {

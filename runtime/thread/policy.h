@@ -2,7 +2,7 @@
 // Scheduling policy, priority and affinity of threads. A G that asks for what the kernel gives to every thread anyway
 // (SCHED_OTHER, all CPUs of the process) stays a G; one that asks for anything else is wired, and its kernel thread is
 // told. Another thread's request, and a creator's, is applied by the target itself, before it next runs program code;
-// whether the kernel allows it is asked at once, of the creator of Ms (sched_may_have).
+// whether the kernel allows it is asked at once, on sysmon (sched_may_have).
 #pragma once
 
 #include <pthread.h>
