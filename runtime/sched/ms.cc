@@ -163,12 +163,6 @@ void* creator_main(void*) {
   return nullptr;
 }
 
-// Not the creator: a thread that it makes meanwhile would inherit what is tried. A forked child that has made no thread
-// has no sysmon, nor has one that is just starting: who asks tries it itself (0).
-long trial_tid() {
-  return sched.helpers_lost ? 0 : sysmon_tid();
-}
-
 }  // namespace
 
 void be_system_thread(G* g, M* m) {
@@ -182,28 +176,6 @@ void be_system_thread(G* g, M* m) {
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
-}
-
-int sched_may_have(int policy, const sched_param* param) {
-  const long tid = trial_tid();
-  const long policy_before = raw_syscall(SYS_sched_getscheduler, tid);
-  sched_param before{};
-  raw_syscall(SYS_sched_getparam, tid, sys_arg(&before));
-  const long error = raw_syscall(SYS_sched_setscheduler, tid, policy, sys_arg(param));
-  if (error == 0) raw_syscall(SYS_sched_setscheduler, tid, policy_before, sys_arg(&before));
-  return static_cast<int>(-error);
-}
-
-int sched_may_have(cpu_set_t* cpus) {
-  const long tid = trial_tid();
-  cpu_set_t before{};
-  raw_syscall(SYS_sched_getaffinity, tid, sizeof before, sys_arg(&before));
-  const long error = raw_syscall(SYS_sched_setaffinity, tid, sizeof *cpus, sys_arg(cpus));
-  if (error != 0) return static_cast<int>(-error);
-  CPU_ZERO(cpus);
-  raw_syscall(SYS_sched_getaffinity, tid, sizeof *cpus, sys_arg(cpus));
-  raw_syscall(SYS_sched_setaffinity, tid, sizeof before, sys_arg(&before));
-  return 0;
 }
 
 void request_m() {
@@ -246,7 +218,10 @@ bool m_retires(M* m) {
   if (!m->wired) return false;
   uint64_t all = ~kUnmaskable;
   set_kernel_mask(m, all);
-  while (m->ktid.load(std::memory_order_relaxed) == sys_getpid()) m->note.sleep();
+  while (m->ktid.load(std::memory_order_relaxed) == sys_getpid()) {
+    m->note.clear();  // of a wake-up from before
+    m->note.sleep();
+  }
   preempt_forget(m);
   SpinGuard guard(sched.lock);
   M** link = &sched.all_ms;

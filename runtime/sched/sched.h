@@ -245,11 +245,6 @@ int sched_start(G* self);
 int sched_start_helpers(G* self);
 // The calling kernel thread, one of libmn's own that blocks all signals, becomes g on m: outside, without a P.
 void be_system_thread(G* g, M* m);
-// Whether the kernel lets a thread of this process have the policy, which it tries on sysmon: 0, EPERM,
-// EINVAL. The scheduler runs. One at a time.
-int sched_may_have(int policy, const sched_param* param);
-// The same of CPUs, of which it leaves those that such a thread would have.
-int sched_may_have(cpu_set_t* cpus);
 void request_m();  // ask the creator thread for one more M
 // Has the creator thread end the poller's sleep, for whoever cannot write to its descriptor.
 void request_interrupt();
@@ -272,7 +267,6 @@ bool m_retires(M* m);
 
 // --- sysmon.cc
 int sysmon_start();
-int sysmon_tid();  // 0: it does not run yet
 void sysmon_wake();
 // main's mask is `mask`: sysmon takes what main does not block. Returns when nothing that is blocked is open there.
 void sysmon_mask(uint64_t mask);

@@ -293,7 +293,6 @@ void* sysmon_main(void*) {
   g_sysmon_g.tp = thread_pointer();
   g_sysmon_m.wired = g_sysmon_m.own_descriptors = true;
   g_sysmon_m.cur = &g_sysmon_g;
-  g_sysmon_m.ktid.store(sys_gettid(), std::memory_order_relaxed);
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;
   sysmon_loop();
@@ -319,12 +318,7 @@ void sysmon_mask(uint64_t mask) {
   }
 }
 
-int sysmon_tid() {
-  return g_sysmon_m.ktid.load(std::memory_order_relaxed);
-}
-
 int sysmon_start() {
-  g_sysmon_m.ktid.store(0, std::memory_order_relaxed);  // a forked child's has another
   g_preempts = preempt_start();
   g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
   g_wanted_mask.store(sched.main_g != nullptr ? sched.main_g->sigmask : kAllMasked, std::memory_order_relaxed);

@@ -18,7 +18,6 @@
 #include "runtime/sync/once.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/end.h"
-#include "runtime/thread/policy.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -56,7 +55,6 @@ void fork_child() {
   threads_forget_after_fork();
   adopted_forget_after_fork();
   signals_reset_after_fork();
-  policy_reset_after_fork();
   leave();
 }
 

@@ -32,27 +32,40 @@ KernelPolicy* policy_of(G* g) {
   return g->policy;
 }
 
-// Both change sysmon for a moment.
-constinit SpinLock g_grant_lock;
+bool is_real_time(int policy) {
+  return policy == SCHED_FIFO || policy == SCHED_RR;
+}
 
+int set_policy(int policy, const sched_param* param) {
+  return static_cast<int>(-raw_syscall(SYS_sched_setscheduler, 0, policy, sys_arg(param)));
+}
+
+// Whether the kernel lets a thread of this process have it: 0, EPERM or EINVAL. The calling kernel thread tries it and
+// goes back. One of a real-time policy may have less in any case, and might not be let back (sched(7)). Rejected: a
+// kernel thread of the runtime's, for others may inherit what it has for a moment (the creator), or wait for a lock
+// that it took (sysmon).
 int grant_policy(int policy, const sched_param* param) {
   enter();
-  int error;
-  {
-    SpinGuard guard(g_grant_lock);
-    error = sched_may_have(policy, param);
-  }
+  auto before = static_cast<int>(raw_syscall(SYS_sched_getscheduler, 0));
+  sched_param param_before{};
+  raw_syscall(SYS_sched_getparam, 0, sys_arg(&param_before));
+  bool less = is_real_time(before) && (!is_real_time(policy) || param->sched_priority <= param_before.sched_priority);
+  int error = less ? 0 : set_policy(policy, param);
+  if (!less && error == 0) set_policy(before, &param_before);
   leave();
   return error;
 }
 
-// Leaves those of the CPUs that the kernel grants. 0 or EINVAL.
+// The same of CPUs, of which it leaves those that such a thread would have.
 int grant_cpus(cpu_set_t* cpus) {
   enter();
-  int error;
-  {
-    SpinGuard guard(g_grant_lock);
-    error = sched_may_have(cpus);
+  cpu_set_t before{};
+  raw_syscall(SYS_sched_getaffinity, 0, sizeof before, sys_arg(&before));
+  auto error = static_cast<int>(-raw_syscall(SYS_sched_setaffinity, 0, sizeof *cpus, sys_arg(cpus)));
+  if (error == 0) {
+    CPU_ZERO(cpus);
+    raw_syscall(SYS_sched_getaffinity, 0, sizeof *cpus, sys_arg(cpus));
+    raw_syscall(SYS_sched_setaffinity, 0, sizeof before, sys_arg(&before));
   }
   leave();
   return error;
@@ -114,10 +127,6 @@ int request(G* g) {
   return 0;
 }
 
-int set_policy(int policy, const sched_param* param) {
-  return static_cast<int>(-raw_syscall(SYS_sched_setscheduler, 0, policy, sys_arg(param)));
-}
-
 // Main, before the first thread is made: what it asks for is what all will have that ask for nothing else, and what the
 // kernel gives to every kernel thread of the runtime.
 bool alone() {
@@ -130,10 +139,6 @@ void policy_init() {
   g_process_policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, 0));
   raw_syscall(SYS_sched_getparam, 0, sys_arg(&g_process_param));
   g_cpu_bytes = raw_syscall(SYS_sched_getaffinity, 0, sizeof g_process_cpus, sys_arg(&g_process_cpus));
-}
-
-void policy_reset_after_fork() {
-  g_grant_lock.reset_after_fork();
 }
 
 void apply_policy(G* g) {

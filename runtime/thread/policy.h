@@ -2,7 +2,7 @@
 // Scheduling policy, priority and affinity of threads. A G that asks for what the kernel gives to every thread anyway
 // (SCHED_OTHER, all CPUs of the process) stays a G; one that asks for anything else is wired, and its kernel thread is
 // told. Another thread's request, and a creator's, is applied by the target itself, before it next runs program code;
-// whether the kernel allows it is asked at once, on sysmon (sched_may_have).
+// whether the kernel allows it is asked at once.
 #pragma once
 
 #include <pthread.h>
@@ -29,7 +29,6 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus);
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus);
 
 void policy_init();
-void policy_reset_after_fork();
 
 // What a thread that `creator` makes is to have: of the attribute (may be null) or inherited; null: nothing of its own.
 // EPERM, EINVAL: the kernel says no; EAGAIN: no memory.
