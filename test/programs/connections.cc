@@ -46,10 +46,11 @@ struct Line {
   sockaddr_in address{};
   std::atomic<uint64_t> connections{0};
   std::atomic<int> fd{-1};
-  std::atomic<bool> last{false};  // no connection comes after this one
+  std::atomic<uint64_t> last{0};  // the connection after which none comes, known before its end is sent; 0: not yet
   std::atomic<size_t> sent{0}, received{0};
   std::atomic<int64_t> progress{0};
 
+  bool Comes(uint64_t seed) const { return last == 0 || seed <= last; }
   bool two_receivers() const { return index % 4 == 3; }
   void Moved() { progress.store(NowNs(), std::memory_order_relaxed); }
 
@@ -82,7 +83,7 @@ void Pause(std::minstd_rand& random) {
 void* Send(void* argument) {
   auto* line = static_cast<Line*>(argument);
   std::minstd_rand random(static_cast<unsigned>(line->index) + 1);
-  for (uint64_t seed = 1; !line->last; ++seed) {
+  for (uint64_t seed = 1; line->Comes(seed); ++seed) {
     const int fd = Check(socket(AF_INET, SOCK_STREAM, 0), "socket");
     Check(connect(fd, reinterpret_cast<sockaddr*>(&line->address), sizeof line->address), "connect");
     const int on = 1;
@@ -98,7 +99,7 @@ void* Send(void* argument) {
       line->sent += size;
       Pause(random);
     }
-    line->last = g_over.load();
+    if (g_over) line->last = seed;
     // Not by close alone: a child may have the file as well.
     Check(shutdown(fd, SHUT_WR), "shutdown");
     char none;
@@ -191,7 +192,7 @@ void End(int fd, std::minstd_rand& random) {
 void* Receive(void* argument) {
   auto* line = static_cast<Line*>(argument);
   std::minstd_rand random(static_cast<unsigned>(line->index) + 1000);
-  for (uint64_t seed = 1; !line->last; ++seed) {
+  for (uint64_t seed = 1; line->Comes(seed); ++seed) {
     const int fd = Check(accept(line->listener, nullptr, nullptr), "accept");
     line->fd = fd;
     if (line->two_receivers()) {
