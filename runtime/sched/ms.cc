@@ -28,6 +28,8 @@ constinit std::atomic<bool> g_creator_alive{false};
 constinit std::atomic<Hook> g_errand{nullptr};
 constinit std::atomic<bool> g_interrupt{false};
 
+constinit bool g_main_stays = false;
+
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
 
@@ -67,6 +69,7 @@ void* m_main(void* arg) {
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   tls_g = g0;
   join_all_ms(m);
+  if (m->born_for != nullptr) run_wired(m);
   g0_loop(m);
   tls_g = nullptr;
   free_m(m);
@@ -100,12 +103,28 @@ int create_kernel_thread(void* (*main)(void*), void* arg) {
   return error;
 }
 
-bool create_m() {
+bool create_m(G* born_for) {
   M* m = new_m();
   if (m == nullptr) return false;
+  m->born_for = born_for;
   if (create_kernel_thread(m_main, m) == 0) return true;
   free_m(m);  // sysmon may know it from an earlier life
   return false;
+}
+
+// On the creator.
+void make_wired_ms() {
+  for (;;) {
+    sched.lock.lock();
+    G* g = sched.to_wire.pop_front();
+    int n_ms = sched.n_ms;
+    sched.lock.unlock();
+    if (g == nullptr) return;
+    if (n_ms < kMaxMs && create_m(g)) continue;
+    enter();
+    global_put(g);
+    leave();
+  }
 }
 
 // Gs and a P are there, but no M, and none can be had. It goes on when one of those in the kernel comes back, or when
@@ -148,12 +167,13 @@ void* creator_main(void*) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
+    make_wired_ms();
     sched.lock.lock();
     bool more = sched.n_idle_ms < kSpareMs;
     bool needed = sched.n_idle_ms == 0 && sched.idle_ps != nullptr;
     int n_ms = sched.n_ms;
     sched.lock.unlock();
-    if (more && (n_ms >= kMaxMs || !create_m()) && needed && any_work()) say_none_left(n_ms);
+    if (more && (n_ms >= kMaxMs || !create_m(nullptr)) && needed && any_work()) say_none_left(n_ms);
     if (gpool_wants_scavenge()) gpool_scavenge();
     // Release: pairs with the acquire in sched_start; the layout found above is visible.
     g_creator_alive.store(true, std::memory_order_release);
@@ -192,10 +212,27 @@ void request_errand(Hook errand) {
   g_creator_note.signal();
 }
 
+void run_on_new_m(G* g) {
+  g->state = GState::kRunnable;
+  sched.lock.lock();
+  sched.to_wire.push_back(g);
+  sched.lock.unlock();
+  request_m();
+}
+
+void wire_main() {
+  g_main_stays = true;
+}
+
 void wire_self() {
   G* g = this_g();
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->wired) return;
+  if (g != sched.main_g && m->ktid.load(std::memory_order_relaxed) == sys_getpid()) {
+    park([](M*, G* prev, void*) { run_on_new_m(prev); }, nullptr);
+    if (g->wired) return;
+    m = g->m.load(std::memory_order_relaxed);
+  }
   P* p = m->p;
   m->p = nullptr;
   m->wired = true;
@@ -213,21 +250,25 @@ void unwire_self() {
   leave();
 }
 
-// On g0, when its wired G has ended. The process's first thread cannot end: it sleeps.
+// On g0, when its wired G has ended. The process's first kernel thread ends with main, as natively, and the process
+// goes on without it; with no other.
 bool m_retires(M* m) {
   if (!m->wired) return false;
   uint64_t all = ~kUnmaskable;
   set_kernel_mask(m, all);
-  while (m->ktid.load(std::memory_order_relaxed) == sys_getpid()) {
+  bool first = m->ktid.load(std::memory_order_relaxed) == sys_getpid();
+  while (first && m->prev != sched.main_g) {
     m->note.clear();  // of a wake-up from before
     m->note.sleep();
   }
   preempt_forget(m);
-  SpinGuard guard(sched.lock);
+  sched.lock.lock();
   M** link = &sched.all_ms;
   while (*link != m) link = &(*link)->all_next;
   *link = m->all_next;
   --sched.n_ms;
+  sched.lock.unlock();
+  if (first) raw_syscall(SYS_exit, 0);  // its g0 has nothing to return to
   return true;
 }
 
@@ -280,6 +321,11 @@ int sched_start(G* self) {
   }
   // Release: pairs with the acquire of those who ask whether the scheduler runs.
   sched.started.store(true, std::memory_order_release);
+  if (is_main && g_main_stays) {
+    enter();
+    wire_self();
+    leave();
+  }
   return 0;
 }
 
@@ -298,6 +344,7 @@ void sched_reset_after_fork(G* g0) {
   sched.lock.reset_after_fork();
   g_free_ms_lock.reset_after_fork();
   sched.global.clear();
+  sched.to_wire.clear();
   sched.global_size.store(0, std::memory_order_relaxed);
   sched.idle_ps = nullptr;
   sched.n_idle_ps.store(0, std::memory_order_relaxed);

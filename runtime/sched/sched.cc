@@ -326,6 +326,11 @@ void set_kernel_mask(M* m, uint64_t mask) {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&set), 0, 8);
 }
 
+void run_wired(M* m) {
+  m->wired = m->born_for->wired = true;
+  switch_to(&m->g0, m, m->born_for, nullptr, nullptr);
+}
+
 void g0_loop(M* m) {
   for (;;) {
     if (MN_UNLIKELY(m_retires(m))) return;

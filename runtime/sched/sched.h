@@ -103,6 +103,7 @@ struct M {
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
   int id = 0;
+  G* born_for = nullptr;    // the wired G that it was made for
   void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
   PreemptRequest preempt;
   std::atomic<int64_t> cpu_mark{kUnmarked};  // its CPU time up to which Gs were charged (cputime.h); written by itself
@@ -125,6 +126,7 @@ struct Sched {
   int64_t watched_until = INT64_MAX;       // Sched::lock: when it wakes
   std::atomic<bool> sysmon_asleep{false};  // sysmon sleeps until a P leaves the idle list
   Note sysmon_note;
+  Fifo<G, &G::next> to_wire;  // Sched::lock: Gs for which the creator makes Ms
   std::atomic<bool> started{false};
   std::atomic<bool> cpu_times{false};  // somebody asked for a G's CPU time (cputime.h)
   bool fence_on_enter = false;         // no membarrier(2)
@@ -254,13 +256,21 @@ void request_errand(Hook errand);
 // Called when the helper threads have been started, at first and again in a forked child. Null: nobody cares.
 extern Hook helpers_started;
 void g0_loop(M* m);
+// Begins an M's life with the G that it is born for, until that ends. On g0.
+void run_wired(M* m);
 void m_init(M* m);
 // In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after. `g0` is the slot for
 // its M's, from the pool; a wired caller needs none.
 void sched_reset_after_fork(G* g0);
 
-// The running G keeps its M for good and gives the P up; inside. When it ends, so does the M.
+// The running G keeps its M for good and gives the P up; inside. When it ends, so does the M: any but main leaves the
+// process's first kernel thread, which cannot end while main goes on, for a new one, if one can be had.
 void wire_self();
+// A G that is new, or parked and nowhere else, goes on as a wired one, on an M made for it; inside. If none can be had,
+// it goes on as it is.
+void run_on_new_m(G* g);
+// Main is to stay on the process's first kernel thread when the scheduler starts.
+void wire_main();
 // Takes that back; outside before and after.
 void unwire_self();
 bool m_retires(M* m);

@@ -117,7 +117,6 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
   signals_begin(g);
   signals_opened(g->sigmask);
-  start_with_policy(g, policy);
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
   char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;
   size_t bytes = r.user_stack != nullptr ? r.stack_size : static_cast<size_t>(reinterpret_cast<char*>(g) - low);
@@ -129,7 +128,10 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
     m->p->gs_created.store(m->p->gs_created.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   else
     count_kernel_thread(1);
-  ready(g);
+  if (policy == nullptr)
+    ready(g);
+  else
+    start_with_policy(g, policy);
   leave();
   return 0;
 }

@@ -127,6 +127,19 @@ int request(G* g) {
   return 0;
 }
 
+void tell_creator(KernelPolicy* p) {
+  bool* applied = p->applied;
+  p->applied = nullptr;
+  enter();
+  Bucket* b = bucket_of(applied);
+  b->lock.lock();
+  *applied = true;  // the creator reads it, and leaves the frame that it is in, only with this lock
+  G* creator = take_waiter(b, applied);
+  b->lock.unlock();
+  if (creator != nullptr) ready(creator);
+  leave();
+}
+
 // Main, before the first thread is made: what it asks for is what all will have that ask for nothing else, and what the
 // kernel gives to every kernel thread of the runtime.
 bool alone() {
@@ -148,6 +161,7 @@ void apply_policy(G* g) {
   if (p->has_policy && set_policy(p->policy, &p->param) == 0)
     g->priority = static_cast<uint8_t>(p->param.sched_priority);
   if (p->has_cpus) raw_syscall(SYS_sched_setaffinity, 0, sizeof p->cpus, sys_arg(&p->cpus));
+  if (p->applied != nullptr) tell_creator(p);
 }
 
 void forget_policy(G* g) {
@@ -191,8 +205,15 @@ void free_policy(KernelPolicy* policy) {
 }
 
 void start_with_policy(G* g, KernelPolicy* policy) {
+  bool applied = false;
+  policy->applied = &applied;
   g->policy = policy;
-  if (policy != nullptr) g->sigpend.fetch_or(kPolicyBit, std::memory_order_relaxed);  // ready() publishes it
+  g->sigpend.fetch_or(kPolicyBit, std::memory_order_relaxed);  // run_on_new_m() publishes it
+  run_on_new_m(g);
+  while (wait_if(&applied, {}, [&] { return !applied; }) == EINTR) {
+    leave();
+    enter();
+  }
 }
 
 int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {

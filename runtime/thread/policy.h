@@ -17,6 +17,7 @@ struct KernelPolicy {
   int policy = SCHED_OTHER;
   sched_param param{};
   cpu_set_t cpus{};
+  bool* applied = nullptr;  // the creator's, which waits for it
 };
 
 // In G::sigpend, where libc's signal 32 would be: a change of policy waits to be applied.
@@ -34,7 +35,8 @@ void policy_init();
 // EPERM, EINVAL: the kernel says no; EAGAIN: no memory.
 int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out);
 void free_policy(KernelPolicy* policy);
-// Of a thread that has not been started.
+// Inside. Starts a new thread, which runs on a kernel thread of its own, and returns when it has what it is to have: if
+// it goes before the caller, it has begun to run. (glibc's waits for its creator to set it.)
 void start_with_policy(G* g, KernelPolicy* policy);
 
 // The calling thread takes over what was asked for it.

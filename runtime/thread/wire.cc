@@ -21,16 +21,18 @@ RobustHead* robust_head(G* g) {
   return reinterpret_cast<RobustHead*>(static_cast<char*>(g->tp) + tcb_layout.robust_head);
 }
 
+// One with priority inheritance that others wait for is left as it is: only the end of the kernel thread, which follows
+// (m_retires), makes the kernel give it to the next waiter with the word of the death (exit_pi_state_list);
+// FUTEX_UNLOCK_PI would give it as from the living.
 void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
   std::atomic_ref<uint32_t> futex(*word);
   uint32_t seen = futex.load(std::memory_order_relaxed);
   while ((seen & FUTEX_TID_MASK) == tid) {
+    if (pi && (seen & FUTEX_WAITERS) != 0) return;
     uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
     // Release: what the dead thread wrote is visible to the next owner (pairs with the acquire in libc's lock).
     if (!futex.compare_exchange_weak(seen, next, std::memory_order_release)) continue;
-    if (pi)
-      raw_syscall(SYS_futex, sys_arg(word), FUTEX_UNLOCK_PI, 0);
-    else if ((seen & FUTEX_WAITERS) != 0)
+    if ((seen & FUTEX_WAITERS) != 0)
       raw_syscall(SYS_futex, sys_arg(word), FUTEX_WAKE, 1);
     return;
   }
@@ -40,7 +42,10 @@ void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
 
 void thread_wire() {
   G* g = self_g();
-  if (g->wired && g->slot == nullptr) return;  // the kernel's own already
+  if (g->wired && g->slot == nullptr) {  // the kernel's own already
+    if (g == sched.main_g) wire_main();
+    return;
+  }
   if (g->wired && tcb_tid(g->tp) == g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed)) return;
   enter();
   wire_self();

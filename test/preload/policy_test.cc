@@ -77,16 +77,19 @@ class Policy : public Attr {
     return pthread_create(
         thread, &attr_, [](void*) -> void* { return nullptr; }, nullptr);
   }
+  bool GrantedOrTold(int policy) {
+    if (RealTimeIsGranted()) return true;
+    pthread_t thread;
+    Want(policy, 1);
+    EXPECT_EQ(Create(&thread), EPERM);
+    return false;
+  }
 };
 
 TEST_F(Policy, OfTheAttribute) {
   for (const int policy : {SCHED_FIFO, SCHED_RR}) {
+    if (!GrantedOrTold(policy)) continue;
     Want(policy, 3);
-    if (!RealTimeIsGranted()) {
-      pthread_t thread;
-      EXPECT_EQ(Create(&thread), EPERM);
-      continue;
-    }
     Thread(
         [policy] {
           EXPECT_EQ(Mine(), (Scheduling{policy, 3}));
@@ -267,14 +270,30 @@ TEST_F(Policy, TheLastPinnedThreadEndsTheProcess) {
   });
 }
 
+TEST_F(Policy, AHigherPriorityHasRunWhenItIsMade) {
+  if (!GrantedOrTold(SCHED_FIFO)) return;
+  const cpu_set_t one = FirstCpu();
+  ASSERT_EQ(pthread_attr_setaffinity_np(&attr_, sizeof one, &one), 0);
+  Want(SCHED_FIFO, 1);
+  Thread(
+      [&] {
+        std::atomic<bool> has_run{false};
+        Want(SCHED_FIFO, 2);
+        Thread higher(
+            [&] {
+              has_run = true;
+              return nullptr;
+            },
+            &attr_);
+        EXPECT_TRUE(has_run);
+        return nullptr;
+      },
+      &attr_);
+}
+
 // The kernel wakes by priority who waits for a futex.
 TEST_F(Policy, HigherPrioritiesGoFirst) {
-  if (!RealTimeIsGranted()) {
-    pthread_t thread;
-    Want(SCHED_FIFO, 1);
-    EXPECT_EQ(Create(&thread), EPERM);
-    return;
-  }
+  if (!GrantedOrTold(SCHED_FIFO)) return;
   const std::vector<int> priorities = {5, 20, 10, 20, 1};
   std::vector<int> order;
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
