@@ -32,8 +32,7 @@ void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
     uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
     // Release: what the dead thread wrote is visible to the next owner (pairs with the acquire in libc's lock).
     if (!futex.compare_exchange_weak(seen, next, std::memory_order_release)) continue;
-    if ((seen & FUTEX_WAITERS) != 0)
-      raw_syscall(SYS_futex, sys_arg(word), FUTEX_WAKE, 1);
+    if ((seen & FUTEX_WAITERS) != 0) raw_syscall(SYS_futex, sys_arg(word), FUTEX_WAKE, 1);
     return;
   }
 }

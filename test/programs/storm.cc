@@ -11,8 +11,8 @@
 // joined meanwhile. Workers fork, too, and their children make threads.
 //
 // In a round a worker either cannot be cancelled, and then handlers do all that they may do, are counted and may jump;
-// or it can, and then handlers do next to nothing and those that are counted wait: a thread that glibc cancels in a call
-// that blocks may be in the first instruction of a handler (glibc bug 12683).
+// or it can, and then handlers do next to nothing and those that are counted wait: a thread that glibc cancels in a
+// call that blocks may be in the first instruction of a handler (glibc bug 12683).
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -51,8 +51,8 @@ struct Account {
 Account g_threads{"threads made and joined"}, g_cleanups{"cleanup handlers pushed and run"},
     g_objects{"objects made and destroyed"}, g_keys{"values of keys set and destroyed"},
     g_thread_locals{"thread_locals made and destroyed"}, g_locks{"mutexes locked and unlocked"},
-    g_tokens{"tokens taken and returned"}, g_bytes{"bytes written and read"},
-    g_children{"children made and ended"}, g_prepared{"fork handlers before and after"};
+    g_tokens{"tokens taken and returned"}, g_bytes{"bytes written and read"}, g_children{"children made and ended"},
+    g_prepared{"fork handlers before and after"};
 Account* const g_accounts[] = {&g_threads, &g_cleanups, &g_objects, &g_keys,     &g_thread_locals,
                                &g_locks,   &g_tokens,   &g_bytes,   &g_children, &g_prepared};
 
