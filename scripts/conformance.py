@@ -142,8 +142,9 @@ def reason_for(test, procs, reasons):
 
 
 def machine():
+    linux = '.'.join(platform.release().split('.')[:2])
     libc = ' '.join(platform.libc_ver())
-    return f'{libc}, Linux {platform.release()}, {os.cpu_count()} CPUs'
+    return f'{libc}, Linux {linux}, {os.cpu_count()} CPUs'
 
 
 def report_lines(tests, all_procs, reasons):
