@@ -9,6 +9,8 @@
   native     each preload test and program without libmn: must pass, and is the oracle
   libmn      the same with MN_PROCS=1, 2 and 8
   fallback   the same with each fallback forced, MN_PROCS=2
+  beside     some of them with jemalloc, tcmalloc and mimalloc preloaded before libmn and after it,
+             MN_PROCS=2; with --only those that it selects
   scale      test/scale.py: a hundred thousand threads at once, and a million where memory allows
   apps       real programs: scripts/apps.py --quick programs
 
@@ -37,7 +39,7 @@ import observed  # noqa: E402
 import scale  # noqa: E402
 from mnlib import preload, process, suite  # noqa: E402
 
-GROUPS = ['unit', 'scripts', 'observe', 'first_op', 'native', 'libmn', 'fallback', 'scale', 'apps']
+GROUPS = 'unit scripts observe first_op native libmn fallback beside scale apps'.split()
 LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 TOTAL = os.path.join(ROOT, 'build', 'test', 'total')
 UNIT_FOLDERS = ['build/unit', 'build/asan/unit', 'build/tsan/unit']
@@ -119,7 +121,7 @@ class Runner:
             self._scripts('what libmn shows', 'observe*_test.py')
         if 'first_op' in wanted and not self._options.only:
             self._totalled('first operations', 'test/programs/first_op/run.py')
-        if {'native', 'libmn', 'fallback'} & set(wanted):
+        if {'native', 'libmn', 'fallback', 'beside'} & set(wanted):
             self._preload(wanted)
         if 'scale' in wanted:
             self._scale()
@@ -172,21 +174,26 @@ class Runner:
         try:
             self._tests = [test for test in self._suite.preload_tests() + self._suite.programs()
                            if self._selected(test.name)]
+            beside = list(suite.beside_allocators(self._options.lib)) if 'beside' in wanted else []
         except (suite.BadSuite, OSError, subprocess.SubprocessError) as error:
             self._report.group('preload tests')
             self._report.add(Finding('preload tests', str(error), 'make', [], 0))
             self._report.end_group()
             return
-        natives = [test for test in self._tests if test.has_native]
         if 'native' in wanted:
             self._each('preload tests, native',
-                       [lambda t=t: self._suite.run_native(t)[0] for t in natives])
+                       [lambda t=t: self._suite.run_native(t)[0] for t in self._tests if t.has_native])
         if 'libmn' in wanted:
             for procs in self._options.procs:
                 self._under_libmn(procs, {})
         if 'fallback' in wanted:
             for extra in suite.FALLBACKS:
                 self._under_libmn(FALLBACK_PROCS, extra)
+        if not self._options.only:
+            self._tests = [test for test in self._tests
+                           if any(fnmatch.fnmatchcase(test.name, pattern) for pattern in suite.BESIDE_ALLOCATORS)]
+        for extra in beside:
+            self._under_libmn(FALLBACK_PROCS, extra)
 
     def _under_libmn(self, procs, extra):
         words = [f'{key}={value}' for key, value in {'MN_PROCS': procs, **extra}.items()]

@@ -3,18 +3,21 @@
 
 #include <signal.h>
 
+#include <initializer_list>
+
 namespace mn {
 
 constinit Options options{};
 
 namespace {
 
-enum class Kind { kNumber, kChoice, kFlags, kSignal };
+enum class Kind { kNumber, kChoice, kFlags, kSignal, kText };
 
 struct Row {
   Kind kind;
   const char* variable;
   uint64_t Options::*field;
+  const char* Options::*text;
   uint64_t least, most;  // kNumber
   const char* words;     // the others: separated by '|' or ','
   const char* help;
@@ -22,10 +25,12 @@ struct Row {
 
 constexpr Row kRows[] = {
 #define NUMBER(field, variable, dflt, least, most, help) \
-  {Kind::kNumber, variable, &Options::field, least, most, nullptr, help},
-#define CHOICE(field, variable, dflt, words, help) {Kind::kChoice, variable, &Options::field, 0, 0, words, help},
-#define FLAGS(field, variable, words, help) {Kind::kFlags, variable, &Options::field, 0, 0, words, help},
-#define SIGNAL(field, variable, dflt, help) {Kind::kSignal, variable, &Options::field, 0, 0, nullptr, help},
+  {Kind::kNumber, variable, &Options::field, nullptr, least, most, nullptr, help},
+#define CHOICE(field, variable, dflt, words, help) \
+  {Kind::kChoice, variable, &Options::field, nullptr, 0, 0, words, help},
+#define FLAGS(field, variable, words, help) {Kind::kFlags, variable, &Options::field, nullptr, 0, 0, words, help},
+#define SIGNAL(field, variable, dflt, help) {Kind::kSignal, variable, &Options::field, nullptr, 0, 0, nullptr, help},
+#define TEXT(field, variable, help) {Kind::kText, variable, nullptr, &Options::field, 0, 0, nullptr, help},
 #include "runtime/base/options.def"
 };
 
@@ -94,6 +99,9 @@ bool parse_signal(const char* value, uint64_t* out) {
 bool parse_row(const Row& row, const char* value, Options* out) {
   uint64_t parsed = 0;
   switch (row.kind) {
+    case Kind::kText:
+      out->*row.text = value;
+      return true;
     case Kind::kNumber:
       if (!parse_decimal(value, &parsed) || parsed < row.least || parsed > row.most) return false;
       break;
@@ -116,6 +124,9 @@ bool parse_row(const Row& row, const char* value, Options* out) {
 
 void describe_range(const Row& row, Text* text) {
   switch (row.kind) {
+    case Kind::kText:
+      *text << "a text";
+      break;
     case Kind::kNumber:
       *text << "a number from " << row.least << " to " << row.most;
       break;
@@ -143,6 +154,17 @@ bool options_parse(const char* const* environ_list, Options* out, Text* error) {
     return false;
   }
   return true;
+}
+
+bool names_program(const char* names, const char* path, const char* other_path) {
+  if (names == nullptr) return true;
+  for (const char* p : {path, other_path}) {
+    const char* base = p;
+    for (; *p != '\0'; ++p)
+      if (*p == '/') base = p + 1;
+    if (p != base && word_index(names, ',', base, p) >= 0) return true;
+  }
+  return false;
 }
 
 void options_help(void (*emit)(const char* data, unsigned long size)) {

@@ -16,6 +16,7 @@ struct Options {
 #define CHOICE(field, variable, dflt, words, help) uint64_t field = dflt;
 #define FLAGS(field, variable, words, help) uint64_t field = 0;
 #define SIGNAL(field, variable, dflt, help) uint64_t field = dflt;
+#define TEXT(field, variable, help) const char* field = nullptr;
 #include "runtime/base/options.def"
 };
 
@@ -32,6 +33,9 @@ enum DisableBit : uint64_t {
 // Reads all variables from `environ_list` (null-terminated "NAME=value"). False on the first bad value, with one line
 // in *error that names the variable, the value and what it may be. An empty value means the default.
 bool options_parse(const char* const* environ_list, Options* out, Text* error);
+
+// Whether a list with commas has one of two programs, by the last part of their paths; true of all when it is null.
+bool names_program(const char* names, const char* path, const char* other_path);
 
 // Calls emit(line) once per option.
 void options_help(void (*emit)(const char* data, unsigned long size));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/init/init.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "runtime/arch/context.h"
@@ -39,13 +41,23 @@ int cpus() {
   return n < 1 ? 1 : n > kMaxProcs ? kMaxProcs : n;
 }
 
+// What was executed (of a script, the script), and what runs (its interpreter, by no other name).
+bool runs_named_program() {
+  char exe[PATH_MAX];
+  long size = raw_syscall(SYS_readlink, sys_arg("/proc/self/exe"), sys_arg(exe), sizeof exe - 1);
+  exe[size > 0 ? size : 0] = '\0';
+  return names_program(options.programs, reinterpret_cast<const char*>(getauxval(AT_EXECFN)), exe);
+}
+
 Mode choose() {
   if (const char* missing = real_load()) {
     say("libc lacks ", missing);
     return Mode::kPassThrough;
   }
   Text error;
-  if (!options_parse(environ, &options, &error)) {
+  bool valid = options_parse(environ, &options, &error);
+  if (!runs_named_program()) return Mode::kPassThrough;
+  if (!valid) {
     write_stderr(error.data(), error.size());
     raw_syscall(SYS_exit_group, kExitBadOption);
   }

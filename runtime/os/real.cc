@@ -21,11 +21,14 @@ const char* real_load() {
 #define PRIVATE(name, type) {#name, reinterpret_cast<void**>(&real.name)},
 #include "runtime/os/real.def"
   };
+  const char* missing = nullptr;
+  // To the end: what is there is called even where calls only pass through. (Saying that one is missing, dlsym
+  // allocates.)
   for (const Entry& e : entries) {
     *e.slot = ::dlsym(RTLD_NEXT, e.name);
-    if (*e.slot == nullptr && !e.later) return e.name;
+    if (*e.slot == nullptr && !e.later && missing == nullptr) missing = e.name;
   }
-  return nullptr;
+  return missing;
 }
 
 }  // namespace mn

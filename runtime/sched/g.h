@@ -107,6 +107,7 @@ struct G {
   bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
   uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's
+  G* child_g0 = nullptr;                  // thread/fork.cc: for the child that it is about to make
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
 };
 

@@ -228,16 +228,19 @@ void wire_self() {
   G* g = this_g();
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->wired) return;
-  if (g != sched.main_g && m->ktid.load(std::memory_order_relaxed) == sys_getpid()) {
-    park([](M*, G* prev, void*) { run_on_new_m(prev); }, nullptr);
-    if (g->wired) return;
-    m = g->m.load(std::memory_order_relaxed);
-  }
   P* p = m->p;
   m->p = nullptr;
   m->wired = true;
   g->wired = true;
   hand_off_p(p);
+}
+
+void leave_first_m() {
+  G* g = this_g();
+  if (g->wired || g == sched.main_g ||
+      g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed) != sys_getpid())
+    return;
+  park([](M*, G* prev, void*) { run_on_new_m(prev); }, nullptr);
 }
 
 void unwire_self() {

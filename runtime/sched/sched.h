@@ -263,9 +263,11 @@ void m_init(M* m);
 // its M's, from the pool; a wired caller needs none.
 void sched_reset_after_fork(G* g0);
 
-// The running G keeps its M for good and gives the P up; inside. When it ends, so does the M: any but main leaves the
-// process's first kernel thread, which cannot end while main goes on, for a new one, if one can be had.
+// The running G keeps its M and gives the P up; inside. When it ends, so does the M.
 void wire_self();
+// The running G, if it is not main, leaves the process's first kernel thread, which cannot end while main goes on, for
+// good, and is wired to a new one, if one can be had; inside.
+void leave_first_m();
 // A G that is new, or parked and nowhere else, goes on as a wired one, on an M made for it; inside. If none can be had,
 // it goes on as it is.
 void run_on_new_m(G* g);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // fork. The child has one thread, the caller's G on a copy of its M; all other Gs, Ms and Ps' queues are forgotten, as
-// libc forgets its threads. The handlers are registered before the program's own: `prepare` runs last and `child`
-// first.
+// libc forgets its threads. The handlers are registered before all others, an allocator's too, which may be initialised
+// first: `prepare` runs last and `child` first.
 //
-//   prepare  goes inside and takes the locks whose data the child must find whole: the slot pools'. The slot that the
-//            child's scheduler is to run on is made before: that takes a lock of ld.so's, which another thread may
-//            hold, and only libc's own fork() gives the child a free one
+//   reserve  makes the slot that the child's scheduler is to run on. That takes a lock of ld.so's, which another thread
+//            may hold, and only libc's own fork() gives the child a free one; and malloc's, which are the caller's own
+//            once an allocator's handler has run. (libc's functions that fork by themselves do without: they reserve in
+//            `prepare`.)
+//   prepare  goes inside and takes the locks whose data the child must find whole: the slot pools'
 //   child    resets what other Ms may have been changing; the creator and sysmon are started again when the child
 //            creates its first thread
 #include "runtime/thread/fork.h"
@@ -31,9 +33,17 @@ constinit G* g_child_g0 = nullptr;  // while the pools are locked
 
 }  // namespace
 
+void fork_reserve() {
+  G* self = self_g();
+  if (!self->wired && self->child_g0 == nullptr) self->child_g0 = gpool_get_system();
+}
+
 void fork_prepare() {
   fork_share_descriptors();
-  G* g0 = self_g()->wired ? nullptr : gpool_get_system();
+  fork_reserve();
+  G* self = this_g();
+  G* g0 = self->child_g0;
+  self->child_g0 = nullptr;
   enter();
   gpool_lock_all();
   g_child_g0 = g0;
@@ -59,7 +69,9 @@ void fork_child() {
 }
 
 void fork_init() {
-  ::pthread_atfork(fork_prepare, fork_parent, fork_child);
+  static constinit std::atomic<bool> done{false};
+  if (!done.exchange(true, std::memory_order_relaxed))
+    real.__register_atfork(fork_prepare, fork_parent, fork_child, nullptr);
 }
 
 }  // namespace mn

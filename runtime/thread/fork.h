@@ -9,6 +9,11 @@ void fork_prepare();
 void fork_parent();
 void fork_child();
 
+// Outside, before libc's fork() runs any handler: the allocator's may take malloc's locks before ours needs memory.
+void fork_reserve();
+
+// Registers them, once. Before all others: those of an allocator, which take locks of ours, must not run while we are
+// inside, between our handler and the fork.
 void fork_init();
 
 // What io/ has to know: before, that another process gets the files, too; in the child, that it is one.

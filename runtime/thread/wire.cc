@@ -47,6 +47,7 @@ void thread_wire() {
   }
   if (g->wired && tcb_tid(g->tp) == g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed)) return;
   enter();
+  leave_first_m();
   wire_self();
   tcb_set_tid(g->tp, sys_gettid());
   raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));

@@ -15,6 +15,7 @@ libmn was at work, see verdict.py. What differs from that a test says itself:
 """
 
 import collections
+import ctypes.util
 import os
 import re
 import shlex
@@ -43,6 +44,21 @@ FALLBACKS = [
     {'MN_DISABLE': 'guard_install'},
     {'MN_DISABLE': 'membarrier,heal'},
 ]
+
+# Preloaded beside libmn, in either order; which packages have them: scripts/setup.
+ALLOCATORS = ['jemalloc', 'tcmalloc_minimal', 'mimalloc']
+# What makes and ends threads and processes, and loads libraries.
+BESIDE_ALLOCATORS = ['storm', '*fork*', '*Fork*', '*exit*', 'Thread*', 'Key.*', 'Dlopen*', 'Many.*', 'order']
+
+
+def beside_allocators(library):
+    """An environment for each allocator and order; BadSuite when one is not installed."""
+    for name in ALLOCATORS:
+        soname = ctypes.util.find_library(name)
+        if soname is None:
+            raise BadSuite(f'lib{name} is not installed: sh scripts/setup test')
+        for both in ([library, soname], [soname, library]):
+            yield {'LD_PRELOAD': ':'.join(both)}
 
 
 def as_in_the_foreground():
@@ -201,7 +217,7 @@ class Suite:
 
     def _outcome(self, test, where, options, result, failure):
         words = [f'{key}={value}' for key, value in options.items()]
-        if options:
+        if options and 'LD_PRELOAD' not in options:
             words.append('LD_PRELOAD=' + os.path.relpath(self._library, self._root))
         command = ' '.join(words + [shlex.quote(word) for word in test.argv])
         details = _details(result) if failure else []
@@ -222,7 +238,8 @@ def _directives(source):
 
 
 def _where(options):
-    return ' '.join(f'{key}={value}' for key, value in options.items() if key != 'MN_STATS')
+    words = dict(options, LD_PRELOAD=':'.join(map(os.path.basename, options.get('LD_PRELOAD', '').split(':'))))
+    return ' '.join(f'{key}={value}' for key, value in words.items() if value and key != 'MN_STATS')
 
 
 def _gtest_failure(result):

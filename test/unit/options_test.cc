@@ -131,6 +131,19 @@ TEST(Options, ALongValueIsCutNotOverrun) {
   EXPECT_LE(p.error.size(), 512u);
 }
 
+TEST(Options, ProgramsAreNamedByTheLastPartOfTheirPaths) {
+  EXPECT_EQ(Parse({}).options.programs, nullptr);
+  EXPECT_STREQ(Parse({"MN_PROGRAMS=a,b"}).options.programs, "a,b");
+  EXPECT_STREQ(Parse({"MN_PROGRAMS=a", "MN_PROCS=x"}).options.programs, "a") << "known whatever the others are";
+  EXPECT_TRUE(mn::names_program(nullptr, "/usr/bin/python3", "")) << "all are meant";
+  EXPECT_TRUE(mn::names_program("python3", "/usr/bin/python3", "/usr/bin/python3.11"));
+  EXPECT_TRUE(mn::names_program("sh,python3.11", "/usr/bin/python3", "/usr/bin/python3.11"));
+  EXPECT_TRUE(mn::names_program("python3", "python3", ""));
+  EXPECT_FALSE(mn::names_program("python", "/usr/bin/python3", "/usr/bin/python3.11"));
+  EXPECT_FALSE(mn::names_program("python3,sh", "/usr/bin/sh.distrib", ""));
+  EXPECT_FALSE(mn::names_program("bin,", "/usr/bin/", "")) << "no name at all";
+}
+
 std::vector<std::string> help_lines;
 
 TEST(Options, HelpHasALineForEach) {
@@ -142,6 +155,7 @@ TEST(Options, HelpHasALineForEach) {
 #define CHOICE(field, variable, dflt, words, help) variable,
 #define FLAGS(field, variable, words, help) variable,
 #define SIGNAL(field, variable, dflt, help) variable,
+#define TEXT(field, variable, help) variable,
 #include "runtime/base/options.def"
        }) {
     ASSERT_LT(options, help_lines.size());

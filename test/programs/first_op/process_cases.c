@@ -2,6 +2,7 @@
 // Processes.
 #include <grp.h>
 #include <pthread.h>
+#include <pty.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
@@ -29,6 +30,46 @@ static void ForkAndUseThreads(Function function) {
   }
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 8);
+}
+// Its child goes on without a terminal, and says so by its own exit; the caller is that child.
+static void Daemon(Function function) {
+  const pid_t child = fork();
+  CHECK(child != -1);
+  if (child == 0) _exit(AS(daemon)(1, 1) == 0 ? 0 : 6);
+  const int status = WaitForStatus(child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+static void ForkPty(Function function) {
+  int master = -1;
+  const pid_t child = AS(forkpty)(&master, NULL, NULL, NULL);
+  if (child == -1) return;  // no pseudo-terminals here
+  if (child == 0) _exit(5);
+  const int status = WaitForStatus(child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+  close(master);
+}
+static int prepared, after;
+static void Prepare(void) {
+  ++prepared;
+}
+static void After(void) {
+  ++after;
+}
+static void ForkWithHandlers(void) {
+  const pid_t child = fork();
+  CHECK(child != -1);
+  if (child == 0) _exit(prepared == 1 && after == 1 ? 5 : 6);
+  const int status = WaitForStatus(child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+  CHECK(prepared == 1 && after == 1);
+}
+static void RegisterAtFork(Function function) {
+  CHECK(((int (*)(void (*)(void), void (*)(void), void (*)(void), void*))function)(Prepare, After, After, NULL) == 0);
+  ForkWithHandlers();
+}
+static void AtFork(Function function) {
+  CHECK(((int (*)(void (*)(void), void (*)(void), void (*)(void)))function)(Prepare, After, After) == 0);
+  ForkWithHandlers();
 }
 static void Vfork(Function function) {
   const pid_t child = AS(vfork)();
@@ -75,6 +116,10 @@ static const struct Case kCases[] = {
     BY_NAME(__fork, ForkAndUseThreads),
     BY_NAME(__libc_fork, ForkAndUseThreads),
     DECLARED(_Fork, Fork),
+    DECLARED(daemon, Daemon),
+    DECLARED(forkpty, ForkPty),
+    BY_NAME(__register_atfork, RegisterAtFork),
+    BY_NAME(pthread_atfork, AtFork),
     DECLARED(vfork, Vfork),
     BY_NAME(__vfork, Vfork),
     DECLARED(setuid, SetId),
