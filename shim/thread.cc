@@ -53,13 +53,6 @@ MN_SHIM int pthread_sigqueue(pthread_t t, int sig, const sigval value) {
 MN_SHIM int pthread_getattr_np(pthread_t t, pthread_attr_t* attr) {
   return on() ? thread_getattr(t, attr) : real.pthread_getattr_np(t, attr);
 }
-MN_SHIM int pthread_setname_np(pthread_t t, const char* name) {
-  return on() ? thread_setname(t, name) : real.pthread_setname_np(t, name);
-}
-MN_SHIM int pthread_getname_np(pthread_t t, char* buf, size_t size) {
-  return on() ? thread_getname(t, buf, size) : real.pthread_getname_np(t, buf, size);
-}
-
 MN_SHIM int pthread_once(pthread_once_t* control, void (*init)()) {
   if (!on()) return real.pthread_once(control, init);
   once(control, init);

@@ -127,7 +127,7 @@ class Runner:
             self._scale()
         if 'apps' in wanted and not self._options.only:
             self._totalled('real programs', 'scripts/apps.py', '--quick', 'programs')
-        if {'libmn', 'fallback'} & set(wanted):
+        if {'libmn', 'fallback'} & set(wanted) and self._suite.gaps:
             print('known gaps, not run under libmn (test/gaps.txt):')
             print('\n'.join(f'  {gap.name} (MN_PROCS {gap.procs}): {gap.reason}' for gap in self._suite.gaps))
         if self._options.slow:

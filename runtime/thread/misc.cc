@@ -8,6 +8,7 @@
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
+#include "runtime/sync/usermem.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/thread.h"
 
@@ -67,6 +68,27 @@ int thread_setname(pthread_t t, const char* name) {
   if (g != nullptr) memcpy(g->name, name, size + 1);
   if (moving_main(g)) return MainsName(O_WRONLY).set(name);
   return g == nullptr || g->slot == nullptr ? real.pthread_setname_np(t, name) : 0;
+}
+
+int thread_set_own_name(const char* name) {
+  char copy[sizeof(G::name)] = {};
+  // As the kernel, not beyond the end of the text, which may be that of the memory.
+  auto address = reinterpret_cast<uintptr_t>(name);
+  size_t here = kPageSize - address % kPageSize, most = sizeof copy - 1;
+  enter();
+  bool good = copy_memory(copy, name, here < most ? here : most);
+  if (good && here < most && strlen(copy) == here) good = copy_memory(copy + here, name + here, most - here);
+  leave();
+  return good ? thread_setname(thread_of(self_g()), copy) : EFAULT;
+}
+
+int thread_get_own_name(char* name) {
+  char copy[sizeof(G::name)] = {};
+  if (int error = thread_getname(thread_of(self_g()), copy, sizeof copy)) return error;
+  enter();
+  bool good = copy_memory(name, copy, sizeof copy);
+  leave();
+  return good ? 0 : EFAULT;
 }
 
 int thread_getname(pthread_t t, char* buf, size_t size) {

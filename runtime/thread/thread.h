@@ -45,6 +45,9 @@ void cancellation_point();
 int thread_getattr(pthread_t t, pthread_attr_t* attr);
 int thread_setname(pthread_t t, const char* name);
 int thread_getname(pthread_t t, char* buf, size_t size);
+// As prctl: cut to 15 characters; EFAULT.
+int thread_set_own_name(const char* name);
+int thread_get_own_name(char* name);
 
 // CLOCK_MONOTONIC or CLOCK_REALTIME. 0, ETIMEDOUT never; EINTR with what is left of a relative sleep to be computed by
 // the caller.

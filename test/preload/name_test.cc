@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests thread names: of oneself and of others, their limits, inheritance, and prctl.
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -112,6 +114,48 @@ TEST(Name, SetByPrctl) {
     EXPECT_STREQ(name, "by prctl");
     return nullptr;
   });
+}
+
+TEST(Name, IsTheSameByPrctl) {
+  test::HereAndInAThread([] {
+    const std::string before = NameOf(pthread_self());
+    char name[16] = "";
+    EXPECT_EQ(pthread_setname_np(pthread_self(), "by pthread"), 0);
+    EXPECT_EQ(prctl(PR_GET_NAME, name), 0);
+    EXPECT_STREQ(name, "by pthread");
+    EXPECT_EQ(prctl(PR_SET_NAME, "sixteen letters!"), 0);  // is cut
+    EXPECT_EQ(NameOf(pthread_self()), "sixteen letters");
+    Thread([] {
+      char inherited[16] = "";
+      EXPECT_EQ(prctl(PR_GET_NAME, inherited), 0);
+      EXPECT_STREQ(inherited, "sixteen letters");
+      EXPECT_EQ(prctl(PR_SET_NAME, "another"), 0);
+      return nullptr;
+    });
+    EXPECT_EQ(NameOf(pthread_self()), "sixteen letters");
+    EXPECT_EQ(pthread_setname_np(pthread_self(), before.c_str()), 0);
+  });
+}
+
+TEST(Name, PrctlReadsNoFurtherThanTheEnd) {
+  const long page = sysconf(_SC_PAGESIZE);
+  char* memory =
+      static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(memory, MAP_FAILED);
+  ASSERT_EQ(mprotect(memory + page, page, PROT_NONE), 0);
+  Thread([&] {
+    memcpy(memory + page - 5, "last", 5);
+    EXPECT_EQ(prctl(PR_SET_NAME, memory + page - 5), 0);
+    EXPECT_EQ(NameOf(pthread_self()), "last");
+    memcpy(memory + page - 5, "beyon", 5);
+    EXPECT_EQ(prctl(PR_SET_NAME, memory + page - 5), -1);
+    EXPECT_EQ(errno, EFAULT);
+    EXPECT_EQ(prctl(PR_GET_NAME, memory + page), -1);
+    EXPECT_EQ(errno, EFAULT);
+    EXPECT_EQ(NameOf(pthread_self()), "last");
+    return nullptr;
+  });
+  munmap(memory, 2 * page);
 }
 
 }  // namespace

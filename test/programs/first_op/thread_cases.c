@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -128,6 +129,13 @@ static void SetName(Function function) {
   CHECK(pthread_getname_np(pthread_self(), name, sizeof name) == 0);
   CHECK(strcmp(name, "first") == 0);
 }
+static void Prctl(Function function) {
+  char name[16];
+  CHECK(AS(prctl)(PR_SET_NAME, "named") == 0);
+  CHECK(AS(prctl)(PR_GET_NAME, name) == 0);
+  CHECK(strcmp(name, "named") == 0);
+  CHECK(AS(prctl)(-1) == -1 && errno == EINVAL);
+}
 static void GetName(Function function) {
   char name[16] = "";
   CHECK(AS(pthread_getname_np)(pthread_self(), name, sizeof name) == 0);
@@ -239,6 +247,7 @@ static const struct Case kCases[] = {
     DECLARED(pthread_setattr_default_np, SetDefaultAttr),
     DECLARED(pthread_setname_np, SetName),
     DECLARED(pthread_getname_np, GetName),
+    DECLARED(prctl, Prctl),
     DECLARED(pthread_getschedparam, GetSchedParam),
     DECLARED(pthread_setschedparam, SetSchedParam),
     DECLARED(pthread_setschedprio, SetSchedPrio),
