@@ -11,6 +11,7 @@
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/syscall.h"
+#include "runtime/os/tcb_list.h"
 #include "runtime/os/tls_images.h"
 
 namespace mn {
@@ -177,6 +178,7 @@ const char* tcb_discover() {
   if (g_have_rseq) g_rseq_offset = *rseq_offset;
   g_errno_offset = reinterpret_cast<char*>(&errno) - static_cast<char*>(tp);
   tls_images_learn(static_cast<char*>(tp) + l.libc_tls);
+  tcb_list_find();
   return nullptr;
 }
 

@@ -104,6 +104,7 @@ struct G {
   size_t guard_size = 0;
   uint32_t tid = 0;  // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   bool user_stack = false;
+  uint32_t listed = 0;  // the number of the forks until which its TCB is on libc's list, and one (os/tcb_list.h)
   bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
   uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's

@@ -17,6 +17,7 @@
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
+#include "runtime/os/tcb_list.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
@@ -186,6 +187,9 @@ void put_shared(StackClass* c, G* g) {
   if (c->free.size() > 2 * kKeepFree) g_scavenge.store(true, std::memory_order_relaxed);
 }
 
+// Counts forks, from one: libc's list begins anew in each child.
+constinit uint32_t g_list_era = 1;
+
 bool make_tls(G* g, const DrySlot& dry) {
   StackClass* c = g->stack_class;
   char* tcb = tcb_of_slot(c, g->slot);
@@ -240,6 +244,11 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
     put_shared(c, g);
     leave();
     return nullptr;
+  }
+  if (MN_UNLIKELY(g->listed != g_list_era)) {
+    enter();
+    gpool_list(g);
+    leave();
   }
   reset_life(g);
   g_slot_of(g->tp) = g;
@@ -306,6 +315,9 @@ void gpool_scavenge() {
         size_t size = tcb_layout.libc_tls_size;
         record.has_libc_tls = size <= sizeof record.libc_tls;
         if (record.has_libc_tls) memcpy(record.libc_tls, static_cast<char*>(g->tp) + tcb_layout.libc_tls, size);
+        enter();
+        gpool_unlist(g);
+        leave();
         tcb_discard(g->tp);
       }
       advise_memory(record.slot + c->guard_size, c->stride - c->guard_size, MADV_DONTNEED);
@@ -330,12 +342,31 @@ void gpool_for_each(void (*visit)(G* g, void* arg), void* arg) {
   }
 }
 
+void gpool_list(G* g) {
+  if (g->listed == g_list_era) return;
+  tcb_list_add(g->tp);
+  g->listed = g_list_era;
+}
+
+void gpool_unlist(G* g) {
+  if (g->listed == g_list_era) tcb_list_remove(g->tp);
+  g->listed = 0;
+}
+
+void gpool_reset_after_fork(G* self) {
+  ++g_list_era;
+  tcb_list_reset_after_fork();
+  self->listed = g_list_era;
+}
+
 void gpool_lock_all() {
   g_classes_lock.lock();
   for (int i = 0; i < g_n_classes.load(std::memory_order_relaxed); ++i) g_classes[i].lock.lock();
+  tcb_list_lock();
 }
 
 void gpool_unlock_all() {
+  tcb_list_unlock();
   for (int i = g_n_classes.load(std::memory_order_relaxed); i-- > 0;) g_classes[i].lock.unlock();
   g_classes_lock.unlock();
 }

@@ -47,8 +47,14 @@ void gpool_scavenge();
 // Visits every G whose slot has memory, free ones included.
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg);
 
-// Around fork: the child's pools are whole.
+// Puts its TCB on libc's list of threads or takes it off (os/tcb_list.h), unless it is so already. Inside. It is there
+// from gpool_get on; who gives the TCB the id of a kernel thread must take it off.
+void gpool_list(G* g);
+void gpool_unlist(G* g);
+
+// Around fork: the child's pools are whole. In the child, then: only `self`, which forked, is on libc's list.
 void gpool_lock_all();
 void gpool_unlock_all();
+void gpool_reset_after_fork(G* self);
 
 }  // namespace mn

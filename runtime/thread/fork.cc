@@ -58,6 +58,7 @@ void fork_parent() {
 
 void fork_child() {
   gpool_unlock_all();
+  gpool_reset_after_fork(this_g());
   waitq_reset_after_fork();
   once_reset_after_fork();
   sched_reset_after_fork(g_child_g0);

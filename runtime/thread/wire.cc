@@ -5,6 +5,7 @@
 
 #include "runtime/os/syscall.h"
 #include "runtime/os/tcb.h"
+#include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
 
@@ -49,6 +50,7 @@ void thread_wire() {
   enter();
   leave_first_m();
   wire_self();
+  if (g->slot != nullptr) gpool_unlist(g);
   tcb_set_tid(g->tp, sys_gettid());
   raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));
   leave();
@@ -73,6 +75,9 @@ void release_robust_mutexes(G* g) {
     raw_syscall(SYS_set_robust_list, sys_arg(static_cast<char*>(m->g0.tp) + tcb_layout.robust_head),
                 sizeof(RobustHead));
     tcb_set_tid(g->tp, static_cast<int>(g->tid));
+    enter();
+    gpool_list(g);
+    leave();
   }
 }
 
