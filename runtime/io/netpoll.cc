@@ -220,6 +220,7 @@ void netpoll_reset_after_fork() {
   if (int fd = g_epoll.exchange(-1, std::memory_order_relaxed); fd >= 0) raw_syscall(SYS_close, fd);
   if (int fd = g_event.exchange(-1, std::memory_order_relaxed); fd >= 0) raw_syscall(SYS_close, fd);
   netpoll.waiting.store(0, std::memory_order_relaxed);
+  netpoll.due.store(false, std::memory_order_relaxed);
   netpoll.poller.store(nullptr, std::memory_order_relaxed);
   fds_reset_after_fork();
 }

@@ -37,12 +37,6 @@ MN_NOINLINE bool poll_events() {
   return n != 0;
 }
 
-// Whether this P has switched often enough since it last asked for descriptors.
-bool net_due(const P* p) {
-  return netpoll.due.load(std::memory_order_relaxed) ||
-         p->tick.load(std::memory_order_relaxed) - p->net_tick >= kGlobalPoll;
-}
-
 }  // namespace
 
 void ready_events(const epoll_event* events, int n) {
@@ -78,6 +72,11 @@ G* steal(M* m, bool runnext_too) {
     }
   }
   return nullptr;
+}
+
+bool net_due(const P* p) {
+  return netpoll.wanted() && (netpoll.due.load(std::memory_order_relaxed) ||
+                              p->tick.load(std::memory_order_relaxed) - p->net_tick >= kGlobalPoll);
 }
 
 int64_t next_timer() {
@@ -122,7 +121,7 @@ static inline G* look_for_work(M* m, P* p, int look) {
   G* g = p->runq.pop_next();
   if (g == nullptr) g = p->runq.pop();
   if (g == nullptr && sched.global_size.load(std::memory_order_relaxed) != 0) g = global_get(m);
-  if (look == 0 && netpoll.wanted() && (g == nullptr || net_due(p))) {
+  if (look == 0 && ((g == nullptr && netpoll.wanted()) || net_due(p))) {
     p->net_tick = p->tick.load(std::memory_order_relaxed);
     if (poll_events() && g == nullptr) g = p->runq.pop();
   }

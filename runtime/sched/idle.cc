@@ -216,7 +216,12 @@ void hand_off_p(P* p) {
 }
 
 void poll_neglected(int64_t now) {
-  if (MN_LIKELY(!netpoll.neglected(now))) return;
+  if (MN_LIKELY(!netpoll.neglected(now))) {
+    // What it was set for may have ended by itself; every switch looks at it.
+    if (!netpoll.wanted() && netpoll.due.load(std::memory_order_relaxed))
+      netpoll.due.store(false, std::memory_order_relaxed);
+    return;
+  }
   // A P that switches asks next; the second time nobody did.
   if (!netpoll.due.exchange(true, std::memory_order_relaxed)) {
     netpoll.last.store(now, std::memory_order_relaxed);

@@ -56,8 +56,7 @@ MN_INLINE G* pick_local(M* m) {
   if (MN_UNLIKELY(tick % kGlobalPoll == 0 || netpoll.due.load(std::memory_order_relaxed))) {
     // Not here: the parking G may hold a bucket's lock, which comes after the heap's.
     if (p->timers.next() != kForever && p->timers.next() <= now_ns()) return &m->g0;
-    if (netpoll.due.load(std::memory_order_relaxed) || (netpoll.wanted() && tick - p->net_tick >= kGlobalPoll))
-      return &m->g0;
+    if (net_due(p)) return &m->g0;
     if (sched.global_size.load(std::memory_order_relaxed) != 0)
       if (G* g = global_get(m)) return g;
   }
@@ -227,7 +226,8 @@ bool yield_now() {
   G* next = pick_local(m);
   if (next == &m->g0) {
     bool timers = m->p != nullptr && m->p->timers.next() != kForever && m->p->timers.next() <= now_ns();
-    if (!timers && sched.global_size.load(std::memory_order_relaxed) == 0) return false;
+    bool net = m->p != nullptr && net_due(m->p);  // g0 was not picked for want of others, or they may come of it
+    if (!timers && !net && sched.global_size.load(std::memory_order_relaxed) == 0) return false;
   }
   switch_to(g, m, next, commit_yield, nullptr);
   return true;

@@ -223,6 +223,8 @@ G* steal(M* m, bool runnext_too);
 G* global_get(M* m);           // a fair share to the P's queue, one to run
 bool run_timers(int64_t now);  // of all Ps
 int64_t next_timer();          // when the earliest is due
+// Whether threads wait for descriptors and this P is to ask for them: sysmon says so, or it has switched often enough.
+bool net_due(const P* p);
 
 // --- idle.cc
 void wake_p();  // an M for an idle P, if nobody is looking for work already
