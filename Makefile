@@ -86,6 +86,21 @@ $(B)/test/programs/%: test/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -o $@ $<
 
+# Libraries that test/programs/loading.cc loads.
+PLUGINS := $(patsubst %,$(B)/test/programs/plugins/%.so,values values_other values_static values_large objects threads)
+$(B)/test/programs/plugins/values_static.so: PLUGIN_FLAGS := -ftls-model=initial-exec
+$(B)/test/programs/plugins/values_other.so: PLUGIN_FLAGS := -DSIZE=1000
+$(B)/test/programs/plugins/values_large.so: PLUGIN_FLAGS := -DSIZE=65536
+$(B)/test/programs/plugins/values%.so: test/programs/plugins/values.c
+	@mkdir -p $(@D)
+	$(CC) -Wall -Wextra -Werror -g -O2 -fPIC -shared $(PLUGIN_FLAGS) -o $@ $<
+$(B)/test/programs/plugins/%.so: test/programs/plugins/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -o $@ $< -pthread
+$(B)/test/programs/plugins/%.so: test/programs/plugins/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(TESTFLAGS) -fPIC -shared -o $@ $<
+
 # Their functions are to be found by name: as most programs are, stripped but for what they export.
 $(B)/test/observe/%: test/observe/%.c
 	@mkdir -p $(@D)
@@ -101,7 +116,7 @@ $(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so test/progr
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $(filter-out %.h,$^) -pthread -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: tests
-tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS) $(OBSERVED)
+tests: all $(FIRST_OP)/first_op $(B)/test/preload_tests $(B)/test/tls_plugin.so $(PROGRAMS) $(PLUGINS) $(OBSERVED)
 
 -include $(PRELOAD_OBJ:.o=.d)
 

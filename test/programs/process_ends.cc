@@ -44,8 +44,9 @@ void Ends(const char* what, int status, const char* letters, Body body) {
     body();
     Fail(what);
   });
-  ExpectText(what, pipe.Read(), letters);
+  const std::string got = pipe.Read();
   Expect(what, Wait(child), status);
+  ExpectText(what, got, letters);
 }
 
 [[noreturn]] void Stay() {
@@ -63,13 +64,16 @@ template <class Body>
   Stay();
 }
 
-// From main and from two threads at once, while others run. Nothing on a stack joins them: a child that leaves by
-// pthread_exit unwinds its copy.
+// From main and from two threads at once, while others run. Nothing on a stack joins them, for a child that leaves by
+// pthread_exit unwinds its copy; and nobody does before they are done, for their children would take them for joined.
 void FromEverywhere(void (*end)()) {
   const Busy* const busy = new Busy;
   auto* const threads = new std::vector<std::jthread>;
-  for (int i = 0; i < 2; ++i) threads->emplace_back(end);
+  static std::atomic<int> at_work;
+  at_work = 2;
+  for (int i = 0; i < 2; ++i) threads->emplace_back([end] { end(), --at_work; });
   end();
+  Await("threads whose children end", [] { return at_work == 0; });
   delete threads;
   delete busy;
 }
@@ -334,6 +338,7 @@ void ChildSignal() {
       Wait(child);
     }
   }
+  signal(SIGCHLD, SIG_DFL);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
