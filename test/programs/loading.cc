@@ -171,7 +171,7 @@ void LoadAndUnload(const char* name, int threads, bool old_ones_use_it = true) {
 
 // Several at once, which threads come to in different orders, and that are unloaded in another.
 void SeveralLibraries() {
-  Crew crew(kThreads);
+  Crew crew(kThreads / 4);
   Values first("values"), other("values_other");
   crew.Do([&](int me) { me % 3 == 0 ? first.UseFresh(me) : other.UseFresh(me); });
   {
