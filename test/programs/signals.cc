@@ -199,7 +199,6 @@ void Waits() {
 }
 
 thread_local int t_depth, t_deepest;
-thread_local volatile bool t_on_alternate;
 
 void Nest(int number, siginfo_t*, void*) {
   t_deepest = std::max(t_deepest, ++t_depth);
