@@ -23,10 +23,10 @@ using namespace mn;
 namespace {
 
 // `attempt` does not block; would_block(errno) tells that `call` would.
-template <class Attempt, class WouldBlock, class Call>
+template <bool kCancellationPoint = true, class Attempt, class WouldBlock, class Call>
 long try_or_block(Attempt attempt, WouldBlock would_block, Call call) {
   if (!scheduled()) return call();
-  cancellation_point();
+  if (kCancellationPoint) cancellation_point();
   long result = attempt();
   if (result != -1 || !would_block(errno)) return result;
   return errno_of(blocking(call));
@@ -51,8 +51,8 @@ int lock_without_waiting(int command) {
 
 MN_SHIM int flock(int fd, int operation) {
   if (!on() || (operation & (LOCK_NB | LOCK_UN)) != 0) return real.flock(fd, operation);
-  return static_cast<int>(try_or_block([&] { return real.flock(fd, operation | LOCK_NB); }, again,
-                                       [&] { return real.flock(fd, operation); }));
+  return static_cast<int>(try_or_block<false>([&] { return real.flock(fd, operation | LOCK_NB); }, again,
+                                              [&] { return real.flock(fd, operation); }));
 }
 MN_SHIM int lockf(int fd, int command, off_t size) {
   if (!on() || command != F_LOCK) return real.lockf(fd, command, size);
@@ -121,7 +121,8 @@ MN_SHIM int semtimedop(int id, sembuf* operations, size_t count, const timespec*
   if (!on() || count == 0 || count > 500) return call();  // SEMOPM; an error either way
   for (size_t i = 0; i < count; ++i)
     if ((operations[i].sem_flg & IPC_NOWAIT) != 0) return call();
-  return static_cast<int>(try_or_block([&] { return real.semtimedop(id, operations, count, &kNoTime); }, again, call));
+  return static_cast<int>(
+      try_or_block<false>([&] { return real.semtimedop(id, operations, count, &kNoTime); }, again, call));
 }
 MN_SHIM int semop(int id, sembuf* operations, size_t count) {
   return on() ? semtimedop(id, operations, count, nullptr) : real.semop(id, operations, count);
