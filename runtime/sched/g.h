@@ -67,6 +67,7 @@ struct G {
   // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
   // EINTR compares, to know whether it begins again. Written by the running G.
   uint32_t handlers_run = 0, handlers_run_abrupt = 0;
+  bool delivering = false;  // between two handlers: notes are looked at again (signal.cc)
   AltStack altstack;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};

@@ -76,6 +76,8 @@ void set_mask(G* g, uint64_t mask) {
   if (g != sched.main_g) signals_opened(g->sigmask);
 }
 
+MN_NOINLINE void deliver(G* g);
+
 // A signal that the kernel never saw for this thread, and that the program does not catch.
 void default_action(int sig, const siginfo_t* info) {
   struct sigaction present;
@@ -87,6 +89,7 @@ void default_action(int sig, const siginfo_t* info) {
 
 // The same for a G of the program, which may jump out.
 void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
+  if (g->locks == 0 && g->sigwaits.load(std::memory_order_relaxed) != 0) signal_wait_left(g);
   Unfinished* unfinished = g->unfinished;
   if (unfinished == nullptr || g->locks != 0) return call_handler(sig, info, uc);  // locks: a fault of ours
   uint16_t held = g->cancel_held;
@@ -96,6 +99,17 @@ void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
   call_handler(sig, info, uc);
   g->unfinished = unfinished;
   g->cancel_held = held;
+}
+
+bool notes_due(const G* g) {
+  __asm__ volatile("" ::: "memory");
+  return (g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit)) != 0;
+}
+
+// A handler is about to run on g: from now on a poke is to be acted upon, and those that were left to deliver() are.
+void end_delivering(G* g) {
+  g->delivering = false;
+  if (MN_UNLIKELY(notes_due(g))) deliver(g);
 }
 
 // Runs one noted signal on the calling G, which is outside. Not inlined: its frame is large (sched.cc, queue_overflow).
@@ -115,13 +129,17 @@ MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
   if ((flags & SA_RESTART) == 0) ++g->handlers_run_abrupt;
   ucontext_t uc{};
   memcpy(&uc.uc_sigmask, &old, sizeof old);
+  end_delivering(g);
   call_handler_on(g, sig, info, &uc);
+  g->delivering = true;
   memcpy(&old, &uc.uc_sigmask, sizeof old);
   set_mask(g, old);
   errno = saved_errno;
 }
 
-// Hook of leave(). Not inlined, either.
+// Hook of leave(). Not inlined, either. A poke that comes between two handlers is left to it: were it acted upon at
+// once, whoever is sent signals faster than it handles them would nest handlers until its stack ends. Natively the mask
+// is opened by the handler's return itself.
 MN_NOINLINE void deliver(G* g) {
   if ((g->sigpend.load(std::memory_order_relaxed) & kPolicyBit) != 0) {
     // Before it is looked at: a later one sets it again (pairs with policy.cc).
@@ -129,9 +147,17 @@ MN_NOINLINE void deliver(G* g) {
     apply_policy(g);
   }
   for (;;) {
+    g->delivering = true;
     uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit);
-    if (MN_UNLIKELY((due & kCancelBit) != 0)) return cancel_arrived(g), deliver(g);
-    if (due == 0) return;
+    if (MN_UNLIKELY((due & kCancelBit) != 0)) {
+      g->delivering = false;
+      return cancel_arrived(g), deliver(g);
+    }
+    if (due == 0) {
+      g->delivering = false;
+      if (notes_due(g)) continue;
+      return;
+    }
     int sig = __builtin_ctzll(due) + 1;
     // Before the records: one noted later sets it again (pairs with note_signal).
     g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
@@ -175,14 +201,19 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   before &= ~kUnmaskable;
   const Action& a = g_actions[sig];
   uint64_t nodefer = (a.flags.load(std::memory_order_relaxed) & SA_NODEFER) != 0 ? 0 : bit(sig);
+  bool delivering = g->delivering;
   if (poke) {
+    if (delivering) return;
+    g->delivering = true;
     set_mask(g, g->sigmask);
     deliver(g);
   } else {
     uint64_t during = (g->sigmask | a.mask.load(std::memory_order_relaxed) | nodefer) & ~kUnmaskable;
     g->sigmask = during;
     g->m.load(std::memory_order_relaxed)->kmask = during;
+    if (delivering) end_delivering(g);
     call_handler_on(g, sig, info, context);
+    g->delivering = delivering;
   }
   memcpy(&before, &uc->uc_sigmask, sizeof before);  // the handler may have changed what is restored
   before &= ~kUnmaskable;
@@ -191,7 +222,8 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   g->m.load(std::memory_order_relaxed)->kmask = before;
   if (g != sched.main_g) signals_opened(before);
   // What was noted for this thread while the handler blocked it: natively it comes as the handler returns.
-  if (MN_UNLIKELY((g->sigpend.load(std::memory_order_relaxed) & ~before) != 0) && g->locks == 0) deliver(g);
+  if (MN_UNLIKELY((g->sigpend.load(std::memory_order_relaxed) & ~before) != 0) && g->locks == 0 && !delivering)
+    deliver(g);
 }
 
 // What the kernel has sent another kernel thread for, which has not come to take it: natively main had it as soon as it

@@ -38,6 +38,8 @@ void signal_run_unblocked(G* g, uint64_t mask);
 // Whether g is in a wait that sig ends; and, in the second, ends it.
 bool signal_waited_for(G* g, int sig);
 bool signal_waiter_poke(G* g, int sig);
+// A handler is about to run on g: a wait for signals that it is in is over, and the handler may jump out of it.
+void signal_wait_left(G* g);
 
 // As the functions of POSIX. The first two return the signal's number or -errno; a null timeout waits for ever.
 int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout);

@@ -63,6 +63,10 @@ long timed_wait(uint64_t set, siginfo_t* info, int64_t deadline) {
   return raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(info), deadline != kForever ? sys_arg(&left) : 0, 8);
 }
 
+bool waits(const G* g) {
+  return g->sigwaits.load(std::memory_order_relaxed) != 0;
+}
+
 }  // namespace
 
 bool signal_waited_for(G* g, int sig) {
@@ -74,6 +78,11 @@ bool signal_waiter_poke(G* g, int sig) {
   if (!signal_waited_for(g, sig)) return false;
   signal_poke(g->m.load(std::memory_order_relaxed), g->sigsuspended ? sig : kPoke);
   return true;
+}
+
+void signal_wait_left(G* g) {
+  set_waits(g, 0);
+  g->sigsuspended = false;
 }
 
 int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
@@ -93,7 +102,7 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
     if (result != 0) break;
     Interruption interruption(g);
     result = timed_wait(wanted | kPokeBit, &got, deadline);
-    if (result == -EINTR && interruption.only_preempted()) continue;
+    if (result == -EINTR && interruption.only_preempted() && waits(g)) continue;
     if (result != kPoke) break;
     if (g->cancelled.load(std::memory_order_relaxed)) {
       result = -EINTR;
@@ -132,7 +141,7 @@ long signal_masked_call(const sigset_t* mask, long (*call)(const uint64_t* mask,
       g->sigmask = during;  // a handler, and a poke that finds no note, leave it as the kernel had it before the call
       Interruption interruption(g);
       result = call(&during, arg);
-      if (result != -EINTR || !interruption.only_preempted()) break;
+      if (result != -EINTR || !interruption.only_preempted() || !waits(g)) break;
     }
   }
   g = this_g();
