@@ -135,6 +135,12 @@ MN_SHIM int sigpending(sigset_t* set) {
 MN_SHIM int sigsuspend(const sigset_t* mask) {
   return on() ? errno_result(signal_suspend(mask)) : real.sigsuspend(mask);
 }
+MN_SHIM int pause() {
+  if (!on()) return real.pause();
+  sigset_t mask;
+  signal_mask(SIG_BLOCK, nullptr, &mask);
+  return errno_result(signal_suspend(&mask));
+}
 MN_SHIM int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   return on() ? number_or_errno(signal_wait(set, info, timeout)) : real.sigtimedwait(set, info, timeout);
 }

@@ -110,6 +110,25 @@ static void SigPauseBeneath(Function function) {
   CHECK(((int (*)(int, int))function)(SIGUSR1, 1) == -1 && errno == EINTR);
   CHECK(handled == SIGUSR1);
 }
+static pthread_t pauser;
+static volatile sig_atomic_t paused;
+static void* EndPause(void* unused) {
+  while (!paused) {
+    CHECK(pthread_kill(pauser, SIGUSR1) == 0);
+    usleep(1000);
+  }
+  return unused;
+}
+static void Pause(Function function) {
+  pthread_t thread;
+  pauser = pthread_self();
+  CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(pthread_create(&thread, NULL, EndPause, NULL) == 0);
+  CHECK(AS(pause)() == -1 && errno == EINTR);
+  CHECK(handled != 0);
+  paused = 1;
+  CHECK(pthread_join(thread, NULL) == 0);
+}
 static void SigWait(Function function) {
   const sigset_t set = MakePending();
   int signal = 0;
@@ -187,6 +206,7 @@ static const struct Case kCases[] = {
     BY_NAME(__sigsuspend, SigSuspend),
     BY_NAME(__xpg_sigpause, SigPause),
     BY_NAME(__sigpause, SigPauseBeneath),
+    DECLARED(pause, Pause),
     DECLARED(sigwait, SigWait),
     DECLARED(sigwaitinfo, SigWaitInfo),
     DECLARED(sigtimedwait, SigTimedWait),
