@@ -106,7 +106,8 @@ void Masks() {
   g_order.clear();
   Thread([&] {
     sigset_t pending;
-    Await([&] { return sigpending(&pending) == 0 && sigismember(&pending, low) == 1; }, "the process's pending signals");
+    Await([&] { return sigpending(&pending) == 0 && sigismember(&pending, low) == 1; },
+          "the process's pending signals");
     Expect(g_order.empty(), "a blocked signal was taken");
     Mask(SIG_UNBLOCK, {low});
     Expect(g_order.size() == 1, "the process's signal is not taken");
