@@ -206,6 +206,7 @@ void reset_life(G* g) {
   g->state = GState::kFree;
   g->wired = false;
   g->vforked = false;
+  g->delivering = false;
   g->cancelled.store(false, std::memory_order_relaxed);
   g->cancel_poke.store(false, std::memory_order_relaxed);
   g->cancel_held = 0;

@@ -76,11 +76,6 @@ void say_that_main_ended() {
   raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
-[[noreturn]] void main_ended() {
-  say_that_main_ended();
-  thread_end(this_g());
-}
-
 // What remains when the program's part of the thread is over.
 [[noreturn]] void vanish(G* g, int status) {
   forget_policy(g);
@@ -103,6 +98,12 @@ void say_that_main_ended() {
   else
     park(commit_end, nullptr);
   fatal("a dead thread was resumed", "thread/end.cc");
+}
+
+[[noreturn]] void main_ended() {
+  say_that_main_ended();
+  run_key_destructors();  // as glibc, which leaves main's thread_local objects alone
+  vanish(this_g(), 0);
 }
 
 }  // namespace

@@ -155,15 +155,15 @@ class Values : public Library {
 };
 
 // Loaded again and again while the threads exist; new ones come, too.
-void LoadAndUnload(const char* name, int threads, bool old_ones_use_it = true) {
+void LoadAndUnload(const char* name, int threads) {
   Crew crew(threads);
   for (int round = 1; round <= 2; ++round) {
     const Values values(name);
     values.UseFresh(round);
-    if (old_ones_use_it) crew.Do([&](int me) { values.UseFresh(me + round); });
+    crew.Do([&](int me) { values.UseFresh(me + round); });
     Crew late(threads / 10);
     late.Do([&](int me) { values.UseFresh(me - round); });
-    if (old_ones_use_it) crew.Do([&](int me) { values.UseAgain(me + round); });
+    crew.Do([&](int me) { values.UseAgain(me + round); });
     late.Do([&](int me) { values.UseAgain(me - round); });
     values.UseAgain(round);
   }
@@ -383,7 +383,7 @@ int main() {
     const char* name;
     void (*run)();
   } parts[] = {{"variables of the dynamic model", [] { LoadAndUnload("values", kThreads); }},
-               {"variables of the initial-exec model", [] { LoadAndUnload("values_static", kThreads, false); }},
+               {"variables of the initial-exec model", [] { LoadAndUnload("values_static", kThreads); }},
                {"large variables", [] { LoadAndUnload("values_large", kFewThreads); }},
                {"several libraries", SeveralLibraries},
                {"objects with destructors", ObjectsWithDestructors},
