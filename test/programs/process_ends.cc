@@ -339,12 +339,12 @@ void ChildSignal() {
     }
   }
   signal(SIGCHLD, SIG_DFL);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGCHLD);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  {
-    const Busy busy;
+  const pid_t waits = Fork([] {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    new Busy;
     std::jthread([&] {
       for (int i = 0; i < 10; ++i) {
         const pid_t child = Fork([i] { _exit(i); });
@@ -354,9 +354,10 @@ void ChildSignal() {
         if (info.si_pid != child || info.si_status != i) Fail("what it says", info.si_pid, info.si_status);
         Wait(child);
       }
+      _exit(50);
     }).join();
-  }
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  });
+  Expect("a child that waits for SIGCHLD", Wait(waits), 50);
   signal(SIGCHLD, SIG_IGN);  // no zombies
   const pid_t child = Fork([] { _exit(0); });
   if (waitpid(child, nullptr, 0) != -1 || errno != ECHILD) Fail("a child that nobody wants to know of", errno);
