@@ -15,6 +15,7 @@
 
 #include "in_g.h"
 #include "runtime/os/real.h"
+#include "runtime/sched/gpool.h"
 
 namespace {
 
@@ -156,10 +157,27 @@ TEST_F(Tcb, CancellationStateIsFreshEachTime) {
   }
 }
 
-TEST_F(Tcb, ListsAreCircular) {
+TEST_F(Tcb, IsOnLibcsListOfThreads) {
+  // ld.so finds it there; the neighbours know it, as long as it has no kernel thread's id.
   auto* list = &Field<void*>(mn::tcb_layout.list);
+  ASSERT_NE(list[0], list);
+  void* const next = list[0];
+  void* const prev = list[1];
+  EXPECT_EQ(static_cast<void**>(next)[1], list);
+  EXPECT_EQ(static_cast<void**>(prev)[0], list);
+  mn::gpool_list(g_);  // it is there
+  EXPECT_EQ(list[0], next);
+  mn::gpool_unlist(g_);
   EXPECT_EQ(list[0], list) << "fork's child unlinks it";
   EXPECT_EQ(list[1], list);
+  EXPECT_EQ(static_cast<void**>(next)[1], prev);
+  EXPECT_EQ(static_cast<void**>(prev)[0], next);
+  mn::gpool_unlist(g_);
+  mn::gpool_list(g_);
+  EXPECT_EQ(static_cast<void**>(list[0])[1], list);
+}
+
+TEST_F(Tcb, TheRobustListIsEmpty) {
   auto* robust = &Field<void*>(mn::tcb_layout.robust_head);
   EXPECT_EQ(*robust, robust);
 }
