@@ -47,8 +47,8 @@ FALLBACKS = [
 
 # Preloaded beside libmn, in either order; which packages have them: scripts/setup.
 ALLOCATORS = ['jemalloc', 'tcmalloc_minimal', 'mimalloc']
-# What makes and ends threads and processes, and loads libraries.
-BESIDE_ALLOCATORS = ['storm', '*fork*', '*Fork*', '*exit*', 'Thread*', 'Key.*', 'Dlopen*', 'Many.*', 'order']
+# What makes and ends most threads and processes, and loads libraries.
+BESIDE_ALLOCATORS = ['storm', 'fork_tree', 'processes', 'loading', 'exit_while_running', 'order', 'Fork.*', 'Key.*']
 
 
 def beside_allocators(library):

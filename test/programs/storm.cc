@@ -174,7 +174,7 @@ void SettleAccounts() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const double seconds = argc > 1 ? atof(argv[1]) : 2;
+  const double seconds = argc > 1 ? atof(argv[1]) : 1;
   SetUp();
   const int64_t end = NowNs() + static_cast<int64_t>(seconds * 1e9);
   std::vector<pthread_t> threads;
