@@ -9,6 +9,8 @@
 #include <sys/select.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+
 #include "threads.h"
 
 namespace {
