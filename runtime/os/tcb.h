@@ -77,6 +77,9 @@ void tcb_unregister_rseq(void* tcb);
 inline int tcb_tid(const void* tcb) {
   return *reinterpret_cast<const int*>(static_cast<const char*>(tcb) + tcb_layout.tid);
 }
+inline int tcb_cancelhandling(const void* tcb) {
+  return *reinterpret_cast<const volatile int*>(static_cast<const char*>(tcb) + tcb_layout.cancelhandling);
+}
 // Bit 0 says so, whether glibc keeps the state among others (before 2.37) or by itself.
 inline bool tcb_cancel_disabled(const void* tcb) {
   return (static_cast<const volatile char*>(tcb)[tcb_layout.cancelstate] & 1) != 0;

@@ -38,6 +38,9 @@ enum Taken : int { kNotYet, kBeingTaken, kTaken };
 constinit std::atomic<int> g_taken{kNotYet};
 constinit std::atomic<void*> g_libcs{nullptr};  // libc's handler
 constinit bool g_always = false;                // it wants the signal of every cancellation
+// What libc marks a thread with that it cancels by itself. With less it has found it asynchronous, at that very moment,
+// and leaves the rest to its handler, without which nothing more would come of it.
+constinit int g_cancelled = 0;
 
 // A wait for signals has them blocked, and ends with a cancellation point.
 bool held(const G* g) {
@@ -78,6 +81,7 @@ void take_signal() {
   if (void* nobody = map_memory(size)) {
     tcb_set_tid(nobody, kFakeTidBase);
     real.pthread_cancel(reinterpret_cast<pthread_t>(nobody));
+    g_cancelled = tcb_cancelhandling(nobody);
     unmap_memory(nobody, size);
   }
   KernelAction action{};
@@ -111,6 +115,7 @@ int thread_cancel(pthread_t t) {
   // Sets the bit in the TCB. The signal that it may send goes to no kernel thread, main's own apart.
   bool asynchronous = tcb_cancel_asynchronous(g->tp);
   real.pthread_cancel(t);
+  if ((tcb_cancelhandling(g->tp) & g_cancelled) != g_cancelled) asynchronous = true;
   g->cancelled.store(true, std::memory_order_relaxed);
   g->sigpend.fetch_or(kCancelBit, std::memory_order_seq_cst);  // pairs with must_look_up
   g->cancel_poke.store(true, std::memory_order_seq_cst);       // pairs with must_look_up
