@@ -236,7 +236,7 @@ void Jumps() {
 }
 
 thread_local sigjmp_buf t_back;
-thread_local char* volatile t_lowest;
+thread_local volatile uintptr_t t_lowest;
 thread_local char* t_alternate;
 thread_local volatile bool t_on_alternate;
 constexpr size_t kAlternate = 64 << 10;
@@ -250,7 +250,7 @@ bool OnAlternate() {
 void Overflown(int, siginfo_t* info, void*) {
   stack_t now;
   sigaltstack(nullptr, &now);
-  const ptrdiff_t below = t_lowest - static_cast<char*>(info->si_addr);
+  const auto below = static_cast<ptrdiff_t>(t_lowest - reinterpret_cast<uintptr_t>(info->si_addr));
   const bool good = OnAlternate() && (now.ss_flags & SS_ONSTACK) != 0 && below < (1 << 20) && below > -(1 << 20);
   siglongjmp(t_back, good ? 1 : 2);
 }
@@ -258,7 +258,7 @@ void Overflown(int, siginfo_t* info, void*) {
 __attribute__((noinline)) int Recurse(int depth) {
   volatile char frame[4000];
   frame[0] = static_cast<char>(depth);
-  t_lowest = const_cast<char*>(frame);
+  t_lowest = reinterpret_cast<uintptr_t>(frame);
   return depth < 0 ? 0 : Recurse(depth + 1) + frame[0];
 }
 
