@@ -26,7 +26,7 @@ namespace {
 template <bool kCancellationPoint = true, class Attempt, class WouldBlock, class Call>
 long try_or_block(Attempt attempt, WouldBlock would_block, Call call) {
   if (!scheduled()) return call();
-  if (kCancellationPoint) cancellation_point();
+  if constexpr (kCancellationPoint) cancellation_point();
   long result = attempt();
   if (result != -1 || !would_block(errno)) return result;
   return errno_of(blocking(call));

@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "runtime/os/kernel_thread.h"
 #include "runtime/os/lock.h"
 #include "runtime/os/tcb.h"
 
@@ -18,6 +19,7 @@ struct Node {  // glibc's list_t
 
 constinit SpinLock g_lock;
 constinit Node* g_head = nullptr;
+constinit Node g_off{nullptr, nullptr};  // what comes before a TCB that was taken off
 
 Node* node_of(void* tcb) {
   return reinterpret_cast<Node*>(static_cast<char*>(tcb) + tcb_layout.list);
@@ -56,11 +58,18 @@ void tcb_list_remove(void* tcb) {
   SpinGuard guard(g_lock);
   node->next->prev = node->prev;
   link_after(node->prev, node->next);
-  node->next = node->prev = node;
+  node->prev = &g_off;
+}
+
+bool tcb_list_settle() {
+  return g_head == nullptr || create_kernel_thread([](void* arg) { return arg; }, nullptr) == 0;
 }
 
 void tcb_list_lock() {
   g_lock.lock();
+  // libc's child takes its node off first: of one that is off already, the way on may lead to memory given back.
+  Node* self = node_of(thread_pointer());
+  if (g_head != nullptr && self->prev == &g_off) self->next = g_head;
 }
 
 void tcb_list_unlock() {

@@ -6,9 +6,12 @@
 //
 // What else walks the list: set*id, which signals the thread ids that it finds (ours exist nowhere; a TCB that has a
 // kernel thread's id, of a wired thread, must not be there, for the kernel thread's own is), fork's child, which
-// forgets all but its own, and debuggers. libc's lock is not known; but nobody else adds or removes anything, for
-// pthread_create with a stack of the program's is ours, and who only reads goes forward along links that are written
-// last.
+// forgets all but its own, and debuggers.
+//
+// The lock that walkers hold is not known. But nobody else adds or removes anything, for pthread_create with a stack of
+// the program's is ours; and a walker goes forward only, along links that are written last, and may stand on what is
+// being taken off. So the way on from there stays, and memory is given back only when every walk that had begun is over
+// (tcb_list_settle): libc's pthread_create takes that lock and gives it up again.
 //
 // Rejected: to add them around dlopen only: a dlopen of ours would be the caller whose RUNPATH ld.so obeys, and libc's
 // own calls would not be seen.
@@ -19,12 +22,15 @@ namespace mn {
 // On main, before there are others. If the list is not as expected, the rest does nothing.
 void tcb_list_find();
 
-// Inside; one TCB that is not there, or is.
+// Inside. Puts one there that is not; takes one off that is.
 void tcb_list_add(void* tcb);
 void tcb_list_remove(void* tcb);
+// Outside, where libc's and malloc's locks may be taken. Afterwards nobody looks at what was taken off before. False:
+// the system grants no thread now, and nothing is known.
+bool tcb_list_settle();
 
-// Around fork. In the child only the TCB of the thread that forked is on a list of libc's: fork() puts it there, or,
-// after a fork by system call, this does.
+// Around fork, by the thread that forks. In the child only its TCB is on a list of libc's: fork() puts it there, or,
+// after a fork by system call, the last of these does.
 void tcb_list_lock();
 void tcb_list_unlock();
 void tcb_list_reset_after_fork();

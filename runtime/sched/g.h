@@ -67,7 +67,7 @@ struct G {
   // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
   // EINTR compares, to know whether it begins again. Written by the running G.
   uint32_t handlers_run = 0, handlers_run_abrupt = 0;
-  bool delivering = false;  // between two handlers: notes are looked at again (signal.cc)
+  bool delivering = false;  // deliver() is between two handlers and looks again (signal.cc); written as those above
   AltStack altstack;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
@@ -105,7 +105,7 @@ struct G {
   size_t guard_size = 0;
   uint32_t tid = 0;  // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   bool user_stack = false;
-  uint32_t listed = 0;  // the number of the forks until which its TCB is on libc's list, and one (os/tcb_list.h)
+  uint32_t listed = 0;                    // g_list_era (gpool.cc) in which its TCB is on libc's list; 0: it is not
   bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
   uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's

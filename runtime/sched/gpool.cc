@@ -219,6 +219,50 @@ void reset_life(G* g) {
   g->joiner.store(nullptr, std::memory_order_relaxed);
 }
 
+// Some of those that stayed free since the last time, off libc's list.
+Stack<G, &G::next> take_surplus(StackClass* c) {
+  constexpr unsigned kAtOnce = 256;
+  Stack<G, &G::next> taken;
+  enter();
+  c->lock.lock();
+  if (c->dry == nullptr) c->dry = static_cast<DrySlot*>(map_memory(sizeof(DrySlot) * kMaxDry));
+  unsigned room = c->dry != nullptr ? kMaxDry - c->n_dry : 0;
+  if (room > kAtOnce) room = kAtOnce;
+  for (; taken.size() < room && c->low_water > kKeepFree && !c->free.empty(); --c->low_water) taken.push(c->free.pop());
+  if (taken.empty()) c->low_water = c->free.size();
+  if (c->free.size() > 2 * kKeepFree) g_scavenge.store(true, std::memory_order_relaxed);
+  c->lock.unlock();
+  for (G* g = taken.top(); g != nullptr; g = g->next)
+    if (g->tp != nullptr) gpool_unlist(g);
+  leave();
+  return taken;
+}
+
+void put_back(G* g) {
+  enter();
+  if (g->tp != nullptr) gpool_list(g);
+  put_shared(g->stack_class, g);
+  leave();
+}
+
+// Gives its memory back; nobody looks at it any more.
+void dry(G* g) {
+  StackClass* c = g->stack_class;
+  DrySlot record{g->slot, false, {}};
+  if (g->tp != nullptr) {
+    size_t size = tcb_layout.libc_tls_size;
+    record.has_libc_tls = size <= sizeof record.libc_tls;
+    if (record.has_libc_tls) memcpy(record.libc_tls, static_cast<char*>(g->tp) + tcb_layout.libc_tls, size);
+    tcb_discard(g->tp);
+  }
+  advise_memory(record.slot + c->guard_size, c->stride - c->guard_size, MADV_DONTNEED);
+  enter();
+  c->lock.lock();
+  c->dry[c->n_dry++] = record;
+  c->lock.unlock();
+  leave();
+}
+
 }  // namespace
 
 void gpool_init(bool allow_guard_install) {
@@ -297,36 +341,11 @@ void gpool_scavenge() {
   for (int i = 0; i < n; ++i) {
     StackClass* c = &g_classes[i];
     for (;;) {
-      enter();
-      c->lock.lock();
-      if (c->dry == nullptr) c->dry = static_cast<DrySlot*>(map_memory(sizeof(DrySlot) * kMaxDry));
-      bool surplus = c->dry != nullptr && c->n_dry < kMaxDry && c->low_water > kKeepFree && !c->free.empty();
-      G* g = surplus ? c->free.pop() : nullptr;
-      if (surplus)
-        --c->low_water;
-      else
-        c->low_water = c->free.size();
-      if (c->free.size() > 2 * kKeepFree) g_scavenge.store(true, std::memory_order_relaxed);
-      c->lock.unlock();
-      leave();
-      if (g == nullptr) break;
-
-      DrySlot record{g->slot, false, {}};
-      if (g->tp != nullptr) {
-        size_t size = tcb_layout.libc_tls_size;
-        record.has_libc_tls = size <= sizeof record.libc_tls;
-        if (record.has_libc_tls) memcpy(record.libc_tls, static_cast<char*>(g->tp) + tcb_layout.libc_tls, size);
-        enter();
-        gpool_unlist(g);
-        leave();
-        tcb_discard(g->tp);
-      }
-      advise_memory(record.slot + c->guard_size, c->stride - c->guard_size, MADV_DONTNEED);
-      enter();
-      c->lock.lock();
-      c->dry[c->n_dry++] = record;
-      c->lock.unlock();
-      leave();
+      Stack<G, &G::next> surplus = take_surplus(c);
+      if (surplus.empty()) break;
+      bool settled = tcb_list_settle();
+      while (G* g = surplus.pop()) settled ? dry(g) : put_back(g);
+      if (!settled) return;
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "runtime/base/text.h"
+#include "runtime/os/kernel_thread.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -19,7 +20,6 @@ constinit Hook helpers_started = nullptr;
 
 namespace {
 
-constexpr size_t kSystemStack = 128 * 1024;
 constexpr int kSpareMs = 1;
 
 constinit Note g_creator_note;
@@ -90,17 +90,6 @@ void install_g0(M* m, G* g0) {
         g0_loop(static_cast<M*>(arg));
       },
       m);
-}
-
-int create_kernel_thread(void* (*main)(void*), void* arg) {
-  pthread_attr_t attr;
-  pthread_t thread;
-  real.pthread_attr_init(&attr);
-  real.pthread_attr_setstacksize(&attr, kSystemStack + tcb_reserve());
-  real.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  int error = real.pthread_create(&thread, &attr, main, arg);
-  real.pthread_attr_destroy(&attr);
-  return error;
 }
 
 bool create_m(G* born_for) {

@@ -26,12 +26,11 @@
 // SpinLocks.
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <pthread.h>
 
 #include "runtime/base/options.h"
 #include "runtime/base/text.h"
 #include "runtime/os/clock.h"
-#include "runtime/os/real.h"
+#include "runtime/os/kernel_thread.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
@@ -326,14 +325,7 @@ int sysmon_start() {
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;
   sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
-  pthread_attr_t attr;
-  pthread_t thread;
-  real.pthread_attr_init(&attr);
-  real.pthread_attr_setstacksize(&attr, 128 * 1024);
-  real.pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  int error = real.pthread_create(&thread, &attr, sysmon_main, nullptr);
-  real.pthread_attr_destroy(&attr);
-  return error;
+  return create_kernel_thread(sysmon_main, nullptr);
 }
 
 }  // namespace mn

@@ -101,6 +101,7 @@ void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
   g->cancel_held = held;
 }
 
+// After `delivering` was cleared: a poke on this thread that came before was left to who asks.
 bool notes_due(const G* g) {
   __asm__ volatile("" ::: "memory");
   return (g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit)) != 0;
