@@ -54,7 +54,7 @@ const Call kCalls[] = {
     {"sendmmsg", true, [](Scene& s) { sendmmsg(s.stuffed[0], &s.many, 1, 0); }},
     {"accept", true, [](Scene& s) { accept(s.listener, nullptr, nullptr); }},
     {"accept4", true, [](Scene& s) { accept4(s.listener, nullptr, nullptr, SOCK_CLOEXEC); }},
-    {"connect", true, [](Scene& s) { connect(s.caller, reinterpret_cast<sockaddr*>(&s.crowd), s.address_size); }},
+    {"connect", true, [](Scene& s) { connect(s.caller, reinterpret_cast<sockaddr*>(&s.crowd), s.crowd_size); }},
     {"open", true, [](Scene& s) { open(s.fifo.c_str(), O_RDONLY); }},
     {"openat", true, [](Scene& s) { openat(AT_FDCWD, s.fifo.c_str(), O_RDONLY); }},
     {"creat", true, [](Scene& s) { creat(s.other_fifo.c_str(), 0600); }},

@@ -220,15 +220,6 @@ void Rounds() {
 int main() {
   Check(pipe(g_pipe), "pipe");
   sem_init(&g_sem, 0, 0);
-  struct Part {
-    const char* name;
-    void (*run)();
-  };
-  for (const Part& part :
-       {Part{"itself, early, late, twice, in handlers", Wherever}, {"swallowed", Swallow}, {"at random", Rounds}}) {
-    part.run();
-    puts(part.name);
-    fflush(stdout);
-  }
+  RunParts({{"itself, early, late, twice, in handlers", Wherever}, {"swallowed", Swallow}, {"at random", Rounds}});
   return 0;
 }

@@ -272,15 +272,6 @@ int main() {
   Check(g_files[0] = memfd_create("locked", 0), "memfd_create");
   const std::string path = "/proc/self/fd/" + std::to_string(g_files[0]);
   Check(g_files[1] = open(path.c_str(), O_RDWR), "open");
-  struct Part {
-    const char* name;
-    void (*run)();
-  };
-  for (const Part& part :
-       {Part{"calls that are no cancellation points", NoPoints}, {"asynchronous cancellation", Anywhere}}) {
-    part.run();
-    puts(part.name);
-    fflush(stdout);
-  }
+  RunParts({{"calls that are no cancellation points", NoPoints}, {"asynchronous cancellation", Anywhere}});
   return 0;
 }

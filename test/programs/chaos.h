@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the programs of chaos share: how they fail, and the time.
+// What whole programs share: how they fail, the time, how they wait, and how they tell their parts.
 #pragma once
 
 #include <errno.h>
@@ -23,4 +23,25 @@ inline int64_t NowNs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+template <class Condition>
+void Await(Condition holds, const char* what) {
+  constexpr int64_t kPatience = 20'000'000'000;
+  for (const int64_t end = NowNs() + kPatience; !holds(); usleep(300))
+    if (NowNs() > end) Fail(what);
+}
+
+struct Part {
+  const char* name;
+  void (*run)();
+};
+
+template <size_t kParts>
+void RunParts(const Part (&parts)[kParts]) {
+  for (const Part& part : parts) {
+    part.run();
+    puts(part.name);
+    fflush(stdout);
+  }
 }

@@ -379,22 +379,15 @@ void Functions() {
 
 int main() {
   setvbuf(stdout, nullptr, _IOLBF, 0);
-  const struct {
-    const char* name;
-    void (*run)();
-  } parts[] = {{"variables of the dynamic model", [] { LoadAndUnload("values", kThreads); }},
-               {"variables of the initial-exec model", [] { LoadAndUnload("values_static", kThreads); }},
-               {"large variables", [] { LoadAndUnload("values_large", kFewThreads); }},
-               {"several libraries", SeveralLibraries},
-               {"objects with destructors", ObjectsWithDestructors},
-               {"libraries with threads", LibrariesWithThreads},
-               {"many at once", ManyAtOnce},
-               {"dl_iterate_phdr", LookWhileOthersLoad},
-               {"children", InChildren},
-               {"dlsym", Functions}};
-  for (const auto& part : parts) {
-    part.run();
-    puts(part.name);
-  }
+  RunParts({{"variables of the dynamic model", [] { LoadAndUnload("values", kThreads); }},
+            {"variables of the initial-exec model", [] { LoadAndUnload("values_static", kThreads); }},
+            {"large variables", [] { LoadAndUnload("values_large", kFewThreads); }},
+            {"several libraries", SeveralLibraries},
+            {"objects with destructors", ObjectsWithDestructors},
+            {"libraries with threads", LibrariesWithThreads},
+            {"many at once", ManyAtOnce},
+            {"dl_iterate_phdr", LookWhileOthersLoad},
+            {"children", InChildren},
+            {"dlsym", Functions}});
   return 0;
 }

@@ -73,7 +73,7 @@ void FromEverywhere(void (*end)()) {
   at_work = 2;
   for (int i = 0; i < 2; ++i) threads->emplace_back([end] { end(), --at_work; });
   end();
-  Await("threads whose children end", [] { return at_work == 0; });
+  Await([] { return at_work == 0; }, "threads whose children end");
   delete threads;
   delete busy;
 }
@@ -224,7 +224,7 @@ pthread_t g_main;
 void* GoOn(void* argument) {
   const int me = static_cast<int>(reinterpret_cast<intptr_t>(argument));
   if (me == 0 && pthread_join(g_main, nullptr) != 0) _exit(1);
-  Await("the thread before", [&] { return g_turn == me; });
+  Await([&] { return g_turn == me; }, "the thread before");
   Log(static_cast<char>('0' + me));
   ++g_turn;
   return nullptr;
@@ -332,7 +332,7 @@ void ChildSignal() {
     const Busy busy;
     for (int i = 0; i < 10; ++i) {
       const pid_t child = Fork([i] { i % 2 == 0 ? _exit(i) : (raise(SIGKILL), Stay()); });
-      Await("SIGCHLD", [&] { return g_ended == child; });
+      Await([&] { return g_ended == child; }, "SIGCHLD");
       if (g_code != (i % 2 == 0 ? CLD_EXITED : CLD_KILLED) || g_status != (i % 2 == 0 ? i : SIGKILL))
         Fail("what SIGCHLD says", g_code, g_status);
       Wait(child);
@@ -368,15 +368,15 @@ void ChildSignal() {
 
 int main() {
   SetUp();
-  Run({{"exit, of main and threads", Exits},
-       {"exit while threads run", ExitWhileThreadsRun},
-       {"_exit and quick_exit", ImmediateEnds},
-       {"abort and other signals", Signals},
-       {"two exits at once", TwoExitsAtOnce},
-       {"threads and children of atexit handlers", HandlersOfExit},
-       {"pthread_exit of main", MainLeaves},
-       {"threads wait for their own children", ThreadsWaitForTheirOwn},
-       {"process groups", Groups},
-       {"SIGCHLD", ChildSignal}});
+  RunParts({{"exit, of main and threads", Exits},
+            {"exit while threads run", ExitWhileThreadsRun},
+            {"_exit and quick_exit", ImmediateEnds},
+            {"abort and other signals", Signals},
+            {"two exits at once", TwoExitsAtOnce},
+            {"threads and children of atexit handlers", HandlersOfExit},
+            {"pthread_exit of main", MainLeaves},
+            {"threads wait for their own children", ThreadsWaitForTheirOwn},
+            {"process groups", Groups},
+            {"SIGCHLD", ChildSignal}});
   return 0;
 }

@@ -40,12 +40,6 @@ void HandleForks() {
   if (error != 0) Fail("pthread_atfork", error);
 }
 
-template <class Condition>
-void Await(const char* what, Condition condition) {
-  for (const int64_t end = NowNs() + kPatienceMs * 1'000'000LL; !condition(); usleep(200))
-    if (NowNs() > end) Fail(what);
-}
-
 // Threads that run until it ends.
 class Busy {
  public:
@@ -154,17 +148,4 @@ inline void SetUp() {
   HandleForks<0>();
   HandleForks<1>();
   HandleForks<2>();
-}
-
-struct Part {
-  const char* name;
-  void (*run)();
-};
-
-template <size_t kParts>
-void Run(const Part (&parts)[kParts]) {
-  for (const Part& part : parts) {
-    part.run();
-    puts(part.name);
-  }
 }

@@ -16,12 +16,10 @@
 #include <sys/wait.h>
 
 #include <atomic>
-#include <functional>
-#include <memory>
+#include <list>
 #include <string>
-#include <vector>
 
-#include "chaos.h"
+#include "threads.h"
 
 namespace {
 
@@ -92,31 +90,9 @@ void Init() {
     Check(sem_init(sem, 1, 0), "sem_init");
 }
 
-class Thread {
- public:
-  explicit Thread(std::function<void()> body, const pthread_attr_t* attr = nullptr)
-      : body_(std::make_unique<std::function<void()>>(std::move(body))) {
-    Ok(pthread_create(
-           &thread_, attr,
-           [](void* argument) -> void* {
-             (*static_cast<std::function<void()>*>(argument))();
-             return nullptr;
-           },
-           body_.get()),
-       "pthread_create");
-  }
-  void Join() { Ok(pthread_join(thread_, nullptr), "pthread_join"); }
-  pthread_t id() const { return thread_; }
-
- private:
-  std::unique_ptr<std::function<void()>> body_;
-  pthread_t thread_{};
-};
-
 void OnThreads(int count, const std::function<void(int)>& body) {
-  std::vector<Thread> threads;
+  std::list<Thread> threads;
   for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
-  for (Thread& thread : threads) thread.Join();
 }
 
 // --- what both sides do at once
@@ -325,7 +301,7 @@ void HaveCpusClocksAndNames() {
     while (!stop) usleep(1000);
   });
   clockid_t clock;
-  Ok(pthread_getcpuclockid(sleeps.id(), &clock), "pthread_getcpuclockid");
+  Ok(pthread_getcpuclockid(sleeps.id, &clock), "pthread_getcpuclockid");
   OnThreads(1, [clock](int) {
     timespec mine{}, its{};
     do Check(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mine), "CLOCK_THREAD_CPUTIME_ID");

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <threads.h>
 
-#include "threads.h"
+#include "never_ready.h"
 
 namespace {
 
@@ -39,57 +39,21 @@ int Error(int error) {  // as calls say it that return -1
 }
 
 // What a thread waits for, and who else plays a part in it.
-struct Scene {
+struct Scene : NeverReady {
   Scene() {
-    Check(pipe(pipe_ends), "pipe");
-    Check(pipe(full), "pipe");
-    Check(fcntl(full[1], F_SETPIPE_SZ, 4096), "F_SETPIPE_SZ");
-    Expect(write(full[1], page, 4096) == 4096, "write");
-    Check(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), "socketpair");
-    Check(listener = socket(AF_UNIX, SOCK_STREAM, 0), "socket");
-    const sockaddr_un any = {AF_UNIX, {}};
-    Check(bind(listener, reinterpret_cast<const sockaddr*>(&any), sizeof(sa_family_t)), "bind");
-    Check(listen(listener, 1), "listen");
-    Check(event = eventfd(0, 0), "eventfd");
-    Check(epoll = epoll_create1(0), "epoll_create1");
     epoll_event in = {EPOLLIN, {}};
-    Check(epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_ends[0], &in), "epoll_ctl");
-    Check(queue = msgget(IPC_PRIVATE, 0600), "msgget");
+    Check(epoll_ctl(epoll, EPOLL_CTL_ADD, empty[0], &in), "epoll_ctl");
     Check(semaphores = semget(IPC_PRIVATE, 1, 0600), "semget");
-    sem_init(&sem, 0, 0);
     pthread_barrier_init(&barrier, nullptr, 2);
     pthread_mutex_lock(&mutex);
     pthread_rwlock_wrlock(&rwlock);
-    Check(files[0] = memfd_create("locked", 0), "memfd_create");
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", files[0]);
-    Check(files[1] = open(path, O_RDWR), "open");
     Check(flock(files[0], LOCK_EX), "flock");
-    struct flock all = {};
-    all.l_type = F_WRLCK;
-    Check(fcntl(files[0], F_OFD_SETLK, &all), "F_OFD_SETLK");
-    snprintf(name, sizeof name, "/mn-signals-%d-%p", getpid(), static_cast<void*>(this));
-    mq_attr attributes = {};
-    attributes.mq_maxmsg = 1;
-    attributes.mq_msgsize = 16;
-    Check(messages = mq_open(name, O_CREAT | O_RDWR, 0600, &attributes), "mq_open");
-    Check(mq_unlink(name), "mq_unlink");
   }
-  ~Scene() {
-    for (const int fd : {pipe_ends[0], pipe_ends[1], full[0], full[1], sockets[0], sockets[1], listener, event, epoll,
-                         files[0], files[1], static_cast<int>(messages)})
-      close(fd);
-    msgctl(queue, IPC_RMID, nullptr);
-    semctl(semaphores, 0, IPC_RMID);
-  }
+  ~Scene() { semctl(semaphores, 0, IPC_RMID); }
   Scene(const Scene&) = delete;
   Scene& operator=(const Scene&) = delete;
 
-  char page[4096] = {};
-  int pipe_ends[2], full[2], sockets[2], listener, event, epoll, queue, semaphores, files[2];
-  mqd_t messages;
-  char name[64];
-  sem_t sem;
+  int semaphores;
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, cond_mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
   pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
@@ -111,7 +75,7 @@ void Post(Scene& s) {
   sem_post(&s.sem);
 }
 void Feed(Scene& s) {
-  Expect(write(s.pipe_ends[1], "", 1) == 1, "write");
+  Expect(write(s.empty[1], "", 1) == 1, "write");
 }
 void Send(Scene& s) {
   Expect(send(s.sockets[1], "", 1, 0) == 1, "send");
@@ -186,7 +150,7 @@ const Call kCalls[] = {
        return Error(pthread_join(s.friend_thread, nullptr));
      },
      Post},
-    {"read", kUnlessRestarted, [](Scene& s) -> int { return static_cast<int>(read(s.pipe_ends[0], s.page, 1)); }, Feed},
+    {"read", kUnlessRestarted, [](Scene& s) -> int { return static_cast<int>(read(s.empty[0], s.page, 1)); }, Feed},
     {"write", kUnlessRestarted, [](Scene& s) -> int { return static_cast<int>(write(s.full[1], s.page, 1)); },
      [](Scene& s) { Expect(read(s.full[0], s.page, 4096) == 4096, "read"); }},
     {"read of an eventfd", kUnlessRestarted, [](Scene& s) -> int { return static_cast<int>(read(s.event, s.page, 8)); },
@@ -214,7 +178,7 @@ const Call kCalls[] = {
      }},
     {"poll", kAlways,
      [](Scene& s) -> int {
-       pollfd p = {s.pipe_ends[0], POLLIN, 0};
+       pollfd p = {s.empty[0], POLLIN, 0};
        return poll(&p, 1, 30'000);
      },
      Feed},
@@ -222,8 +186,8 @@ const Call kCalls[] = {
      [](Scene& s) -> int {
        fd_set set;
        FD_ZERO(&set);
-       FD_SET(s.pipe_ends[0], &set);
-       return select(s.pipe_ends[0] + 1, &set, nullptr, nullptr, nullptr);
+       FD_SET(s.empty[0], &set);
+       return select(s.empty[0] + 1, &set, nullptr, nullptr, nullptr);
      },
      Feed},
     {"epoll_wait", kAlways,
@@ -265,8 +229,8 @@ const Call kCalls[] = {
      },
      Nothing},
     {"mq_receive", kUnlessRestarted,
-     [](Scene& s) -> int { return static_cast<int>(mq_receive(s.messages, s.page, 16, nullptr)); },
-     [](Scene& s) { mq_send(s.messages, "", 1, 0); }},
+     [](Scene& s) -> int { return static_cast<int>(mq_receive(s.no_messages, s.page, 16, nullptr)); },
+     [](Scene& s) { mq_send(s.no_messages, "", 1, 0); }},
     {"flock", kUnlessRestarted, [](Scene& s) -> int { return flock(s.files[1], LOCK_EX); },
      [](Scene& s) { flock(s.files[0], LOCK_UN); }},
     {"fcntl", kUnlessRestarted,

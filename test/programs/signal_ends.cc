@@ -169,14 +169,6 @@ void Children() {
 }  // namespace
 
 int main() {
-  struct Part {
-    const char* name;
-    void (*run)();
-  };
-  for (const Part& part : {Part{"children end of signals", Ends}, {"their parent is told", Children}}) {
-    part.run();
-    puts(part.name);
-    fflush(stdout);
-  }
+  RunParts({{"children end of signals", Ends}, {"their parent is told", Children}});
   return 0;
 }

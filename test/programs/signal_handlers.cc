@@ -308,17 +308,9 @@ int main() {
   Check(pipe(g_answer), "pipe");
   sem_init(&g_sem, 0, 0);
   sem_init(&g_other, 0, 0);
-  struct Part {
-    const char* name;
-    void (*run)();
-  };
-  for (const Part& part : {Part{"a signal for the process finds its thread", ForTheProcess},
-                           {"handlers do what they may", Deeds},
-                           {"handlers jump", Jumps},
-                           {"stacks overflow", AlternateStacks}}) {
-    part.run();
-    puts(part.name);
-    fflush(stdout);
-  }
+  RunParts({{"a signal for the process finds its thread", ForTheProcess},
+            {"handlers do what they may", Deeds},
+            {"handlers jump", Jumps},
+            {"stacks overflow", AlternateStacks}});
   return 0;
 }

@@ -339,18 +339,10 @@ void Timers() {
 }  // namespace
 
 int main() {
-  struct Part {
-    const char* name;
-    void (*run)();
-  };
-  for (const Part& part : {Part{"signals are sent", Sending},
-                           {"masks hold them", Masks},
-                           {"threads and descriptors wait for them", Waits},
-                           {"dispositions have flags", Flags},
-                           {"timers send them", Timers}}) {
-    part.run();
-    puts(part.name);
-    fflush(stdout);
-  }
+  RunParts({{"signals are sent", Sending},
+            {"masks hold them", Masks},
+            {"threads and descriptors wait for them", Waits},
+            {"dispositions have flags", Flags},
+            {"timers send them", Timers}});
   return 0;
 }

@@ -24,10 +24,6 @@ inline void Expect(bool holds, const char* what, int64_t a = 0, int64_t b = 0) {
   if (!holds) Fail(what, a, b);
 }
 
-inline void Await(const std::function<bool()>& holds, const char* what) {
-  for (const int64_t end = NowNs() + kPatienceNs; !holds(); usleep(500)) Expect(NowNs() < end, what);
-}
-
 class Thread {
  public:
   explicit Thread(std::function<void()> body) : body_(std::move(body)) {
