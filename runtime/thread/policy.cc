@@ -171,10 +171,12 @@ void forget_policy(G* g) {
 }
 
 int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out) {
+  bool adopted = creator->wired && creator->slot == nullptr && creator != sched.main_g;
+  if (MN_LIKELY(attr == nullptr && creator->policy == nullptr && !adopted)) return 0;
   KernelPolicy wanted;
   if (creator->policy != nullptr)
     wanted = *creator->policy;
-  else if (creator->wired && creator->slot == nullptr && creator != sched.main_g)
+  else if (adopted)
     read_kernel_policy(&wanted);
   if (attr != nullptr) {
     int inherit = PTHREAD_INHERIT_SCHED;
