@@ -168,10 +168,11 @@ lint: all
 	python3 scripts/lint
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands
 	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
 	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
+	install -m 644 scripts/mnlib/commands/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands/
 
 clean:
 	rm -rf build

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of scripts/mn share: options, errors and standard input."""
+
+import argparse
+import os
+import sys
+
+from .. import preload
+
+FAILED = 125
+MAX_PROCS = 256
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and end with `failed` as status."""
+
+    def __init__(self, *arguments, failed=FAILED, **options):
+        super().__init__(*arguments, formatter_class=argparse.RawDescriptionHelpFormatter,
+                         **options)
+        self.failed = failed
+
+    def error(self, message):
+        fail(f'{message} (see {self.prog} --help)', self.failed)
+
+
+def fail(message, status=FAILED):
+    print(f'mn: {message}', file=sys.stderr)
+    sys.exit(status)
+
+
+def number(low, high):
+    def parse(text):
+        if not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a number from {low} to {high}')
+        return int(text)
+    return parse
+
+
+def add_program_options(parser):
+    """Of a command that runs a program, whose command line ends the options."""
+    parser.usage = f'{parser.prog} [options] -- COMMAND [ARGUMENT...]'
+    parser.add_argument('--procs', type=number(1, MAX_PROCS), metavar='N',
+                        help='scheduling contexts (MN_PROCS); default: one for each CPU')
+    parser.add_argument('--lib', metavar='PATH', help='the libmn.so to use')
+    # Options end where the command begins, with or without "--": "mn run ls -l" works.
+    parser.add_argument('command', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def check_command(options, parser):
+    """The library to use and the program's path; ends mn when either will not do."""
+    if options.command[:1] == ['--']:
+        del options.command[0]
+    if not options.command:
+        fail(f'no command: {parser.usage}', parser.failed)
+    try:
+        library = preload.find_library(options.lib)
+        return library, preload.check_program(options.command[0], library)
+    except preload.Refused as refusal:
+        fail(refusal, refusal.status if parser.failed == FAILED else parser.failed)
+
+
+def stdin_file():
+    """A path that opens standard input anew for every run, where that can be done."""
+    try:
+        path = os.readlink('/proc/self/fd/0')
+        return path if os.path.isfile(path) else os.devnull
+    except OSError:
+        return os.devnull
