@@ -11,16 +11,6 @@
 namespace mn {
 namespace {
 
-// By G::tid, which is what locks know of their owner.
-void describe_tid(uint32_t tid, Text* out) {
-  if (sched.main_g != nullptr && tid == sched.main_g->tid)
-    *out << "main thread";
-  else if (tid >= kFakeTidBase)
-    *out << "thread " << tid - kFakeTidBase;
-  else
-    *out << "kernel thread " << tid;
-}
-
 void describe_join(const void* key, Text* out) {
   uint32_t tid;
   if (safe_read(reinterpret_cast<uint64_t>(key) - offsetof(G, life) + offsetof(G, tid), &tid))
@@ -114,6 +104,15 @@ constexpr SystemCall kSystemCalls[] = {
 };
 
 }  // namespace
+
+void describe_tid(uint32_t tid, Text* out) {
+  if (sched.main_g != nullptr && tid == sched.main_g->tid)
+    *out << "main thread";
+  else if (tid >= kFakeTidBase)
+    *out << "thread " << tid - kFakeTidBase;
+  else
+    *out << "kernel thread " << tid;
+}
 
 void describe_thread(const G* g, Text* out) {
   describe_tid(g->tid, out);

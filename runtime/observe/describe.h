@@ -7,7 +7,11 @@
 
 namespace mn {
 
-// "main thread", "thread 3", "kernel thread 4711" for those that libmn did not make; and the name, if it has one.
+// "main thread", "thread 3", "kernel thread 4711" for those that libmn did not make. By G::tid, which is what locks
+// know of their owner.
+void describe_tid(uint32_t tid, Text* out);
+
+// The same, and the name, if it has one.
 void describe_thread(const G* g, Text* out);
 
 // "mutex 0x1234 held by thread 3". The memory that it is about may be gone.

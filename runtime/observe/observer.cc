@@ -31,6 +31,7 @@
 #include "runtime/observe/output.h"
 #include "runtime/observe/schedtrace.h"
 #include "runtime/observe/stats.h"
+#include "runtime/observe/trace_file.h"
 #include "runtime/observe/walker.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -40,7 +41,7 @@
 namespace mn {
 namespace {
 
-enum Wanted : uint32_t { kDump = 1, kFatalDump = 2 };
+enum Wanted : uint32_t { kDump = 1, kFatalDump = 2, kEndOfTrace = 4 };
 
 constexpr size_t kStack = 256 * 1024;
 constexpr int64_t kDumpPatience = 10 * kNsPerSec;  // for the whole of a dump before a fatal error ends the process
@@ -50,6 +51,7 @@ constinit std::atomic<bool> g_alive{false};  // made, or being made
 constinit std::atomic<int> g_pid{0};         // of the process whose helpers exist
 constinit Note g_note;
 constinit Note g_dumped;
+constinit Note g_traced;
 constinit G g_g;
 constinit M g_m;
 constinit std::atomic<bool> g_dying{false};
@@ -58,14 +60,14 @@ constinit std::atomic<uint64_t> g_lines{0};   // printed when the timer last cam
 constinit int g_sig = 0;
 
 bool periodic() {
-  return options.schedtrace != 0 || options.deadlock != 0;
+  return options.schedtrace != 0 || options.deadlock != 0 || options.trace != nullptr;
 }
 
 bool dies_after_dump() {
   return options.dump_signal == kDumpSignalDefault;
 }
 
-void dump_as_wanted(uint32_t wanted) {
+void do_as_wanted(uint32_t wanted) {
   if ((wanted & kDump) != 0) {
     Text why;
     why << "signal " << g_sig;
@@ -76,16 +78,22 @@ void dump_as_wanted(uint32_t wanted) {
     dump_threads({"fatal error", true});
     g_dumped.signal();
   }
+  if ((wanted & kEndOfTrace) != 0) {
+    trace_close();
+    g_traced.signal();
+  }
 }
 
 void* observer_main(void*) {
   output_only();
   be_system_thread(&g_g, &g_m);
+  trace_open();
   for (;;) {
     // Acquire: pairs with want().
-    if (uint32_t wanted = g_wanted.exchange(0, std::memory_order_acquire)) dump_as_wanted(wanted);
+    if (uint32_t wanted = g_wanted.exchange(0, std::memory_order_acquire)) do_as_wanted(wanted);
     int64_t next = schedtrace_tick(now_ns());
     if (int64_t look = deadlock_tick(now_ns()); look < next) next = look;
+    if (int64_t read = trace_tick(now_ns()); read < next) next = read;
     g_note.sleep(next == kForever ? -1 : next);
     g_note.clear();
   }
@@ -153,8 +161,17 @@ void start() {
   g_wanted.store(0, std::memory_order_relaxed);
   g_note.clear();
   g_pid.store(sys_getpid(), std::memory_order_relaxed);
+  if (options.trace != nullptr) trace_start();
   if (periodic()) request_errand(make_observer);
   if (dies_after_dump()) stand_in(g_sig, on_dump_signal);
+}
+
+// What threads do from here on is not in it.
+void end_trace() {
+  static constinit std::atomic<bool> ended{false};
+  if (options.trace == nullptr || !can_dump() || ended.exchange(true, std::memory_order_relaxed)) return;
+  want(kEndOfTrace);
+  g_traced.sleep(now_ns() + kDumpPatience);
 }
 
 void dump_before_abort() {
@@ -181,6 +198,7 @@ void observe_at_exit() {
   Note never;
   while (g_dying.load(std::memory_order_relaxed) && can_dump()) never.sleep();
   stats_at_exit();
+  end_trace();
 }
 
 void observe_prepare() {

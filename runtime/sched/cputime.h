@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPU time of single Gs.
 //
-// The kernel counts by kernel thread. From the first question on (sched.cpu_times), each switch charges the G that goes
+// The kernel counts by kernel thread. From the first question on (kCpuTimes), each switch charges the G that goes
 // with what its M has used since M::cpu_mark. Before it nobody pays: reading that clock is a system call, several times
 // as long as a switch. So what a G has used before the program's first question is not counted, but for main, whose
 // clock goes on from where the kernel's was when the scheduler started.

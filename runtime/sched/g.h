@@ -110,6 +110,7 @@ struct G {
   uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's
   G* child_g0 = nullptr;                  // thread/fork.cc: for the child that it is about to make
+  uint64_t trace_flow = 0;                // the wake-up that made it runnable (trace.h); 0: not noted
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
 };
 

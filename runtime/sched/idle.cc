@@ -167,6 +167,7 @@ void acquire_p(M* m, P* p) {
   m->p = p;
   // Release: pairs with sysmon's acquire of P::m; it sees m->p.
   p->m.store(m, std::memory_order_release);
+  if (traced()) trace_hooks.taken(m);
 }
 
 void wake_p() {

@@ -305,8 +305,8 @@ int sched_start(G* self) {
     m0->inside.store(0, std::memory_order_relaxed);
     tcb_unregister_rseq(self->tp);
     join_all_ms(m0);
-    acquire_p(m0, sched.ps[0]);
     m0->cur = self;
+    acquire_p(m0, sched.ps[0]);
     self->wired = false;
     self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
     self->m.store(m0, std::memory_order_relaxed);
@@ -330,7 +330,8 @@ void sched_reset_after_fork(G* g0) {
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();
   // The child's clock begins anew, and with it the G's.
-  m->cpu_mark.store(sched.cpu_times.load(std::memory_order_relaxed) ? 0 : kUnmarked, std::memory_order_relaxed);
+  bool charged = (sched.watched.load(std::memory_order_relaxed) & kCpuTimes) != 0;
+  m->cpu_mark.store(charged ? 0 : kUnmarked, std::memory_order_relaxed);
   self->cpu_ns.store(0, std::memory_order_relaxed);
   if (!sched.started.load(std::memory_order_relaxed)) return;
   sched.lock.reset_after_fork();

@@ -25,6 +25,8 @@ constinit std::atomic<uint64_t> process_signals{0};
 constinit std::atomic<uint64_t> held_signals{0};
 constinit Hook route_process_signals = nullptr;
 constinit SignalHook take_process_signals = nullptr;
+constinit TraceHooks trace_hooks{};
+constinit Commit end_commit = nullptr;
 
 namespace {
 
@@ -89,6 +91,33 @@ __attribute__((noinline)) void give_signal_state(M* m, G* g) {
   raw_syscall(SYS_sigaltstack, sys_arg(&stack), 0);
 }
 
+void commit_preempted(M* m, G* prev, void*);
+
+SliceEnd how_it_ended(const G* g, Commit commit) {
+  if (commit == commit_preempted) return SliceEnd::kPreempted;
+  if (commit == end_commit) return SliceEnd::kEnds;
+  return g->state == GState::kWaiting ? SliceEnd::kWaits : SliceEnd::kYields;
+}
+
+MN_COLD void switch_watched(M* m) {
+  G* g = m->prev;
+  uint32_t watched = sched.watched.load(std::memory_order_relaxed);
+  if ((watched & kTraced) != 0 && m->p != nullptr) {
+    if (TraceRing* ring = m->p->trace; MN_LIKELY(ring->full())) {
+      ++ring->skipped;
+      m->cur->trace_flow = 0;
+    } else {
+      trace_hooks.switched(m, g, m->cur, how_it_ended(g, m->commit));
+    }
+  }
+  if ((watched & kCpuTimes) != 0) charge_cpu_time(m, g);
+}
+
+// By the running thread.
+MN_COLD void note_wake(G* g) {
+  if (P* p = this_g()->m.load(std::memory_order_relaxed)->p) trace_hooks.readied(p, g);
+}
+
 MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   MN_DCHECK(g->locks == 1 && next->locks == 1, "switch outside");
   m->commit = commit;
@@ -98,7 +127,7 @@ MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   next->m.store(m, std::memory_order_relaxed);
   next->state = GState::kRunning;
   if (MN_LIKELY(m->p != nullptr)) ++m->p->switches;
-  if (MN_UNLIKELY(sched.cpu_times.load(std::memory_order_relaxed))) charge_cpu_time(m, g);
+  if (MN_UNLIKELY(sched.watched.load(std::memory_order_relaxed) != 0)) switch_watched(m);
   if (MN_UNLIKELY(next->sigmask != m->kmask || next->altstack.sp != m->altstack.sp) && !next->system)
     give_signal_state(m, next);
   context_switch(&g->ctx, &next->ctx, next->tp);
@@ -217,6 +246,7 @@ void park(Commit commit, void* arg) {
 void park_for(G* next, Commit commit, void* arg) {
   G* g = this_g();
   g->state = GState::kWaiting;
+  if (traced()) note_wake(next);
   switch_to(g, g->m.load(std::memory_order_relaxed), next, commit, arg);
 }
 
@@ -246,6 +276,7 @@ void ready(G* g, Place place) {
   G* self = this_g();
   M* m = self->m.load(std::memory_order_relaxed);
   if (MN_UNLIKELY(m == nullptr || m->p == nullptr)) return global_put(g);
+  if (traced()) note_wake(g);
   if (place == Place::kNext) {
     if (G* kicked = m->p->runq.push_next(g)) queue_tail(m, kicked);
   } else {
@@ -309,6 +340,7 @@ MN_NOINLINE M* enter_slow(G* g, M* m) {
 void release_p(M* m) {
   P* p = m->p;
   if (p == nullptr) return;
+  if (traced()) trace_hooks.lost(p);
   m->p = nullptr;
   // Relaxed: sysmon, which withdraws from an M that is inside, does not touch it any more.
   m->attention.store(kLostP, std::memory_order_relaxed);

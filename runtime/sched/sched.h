@@ -39,6 +39,7 @@
 #include "runtime/sched/preempt.h"
 #include "runtime/sched/runq.h"
 #include "runtime/sched/timer.h"
+#include "runtime/sched/trace.h"
 
 namespace mn {
 
@@ -74,12 +75,16 @@ struct P {
   uint64_t switches = 0, steals = 0, preemptions = 0;
   std::atomic<int64_t> preempted_at{0};  // when the last of them was; written by the P's M, read by sysmon
   uint64_t parks[kMostWaitKinds] = {};   // by WaitKind (sync/waitq.h)
+  TraceRing* trace = nullptr;            // while it is asked for
 };
 
 // kClaim: sysmon's, in between. kLostP: until the M notices. kPreempt: set by a signal handler on the M itself.
 enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2, kPreempt = 3 };
 
 constexpr int64_t kUnmarked = -1;
+
+// kCpuTimes: somebody asked for a G's CPU time (cputime.h). kTraced: MN_TRACE (trace.h).
+enum Watched : uint32_t { kCpuTimes = 1, kTraced = 2 };
 
 struct M {
   G g0;
@@ -117,10 +122,11 @@ struct Sched {
   int nprocs = 0;
   P* idle_ps = nullptr;  // Sched::lock
   std::atomic<int> n_idle_ps{0};
-  M* idle_ms = nullptr;  // Sched::lock
-  int n_idle_ms = 0;     // Sched::lock
-  M* all_ms = nullptr;   // Sched::lock
-  int n_ms = 0;          // Sched::lock; made or being made
+  std::atomic<uint32_t> watched{0};  // Watched: what else each switch has to do; beside what is read as often
+  M* idle_ms = nullptr;              // Sched::lock
+  int n_idle_ms = 0;                 // Sched::lock
+  M* all_ms = nullptr;               // Sched::lock
+  int n_ms = 0;                      // Sched::lock; made or being made
   std::atomic<int> n_spinning{0};
   M* timekeeper = nullptr;                 // Sched::lock: the idle M that sleeps until the next timer
   int64_t watched_until = INT64_MAX;       // Sched::lock: when it wakes
@@ -128,9 +134,8 @@ struct Sched {
   Note sysmon_note;
   Fifo<G, &G::next> to_wire;  // Sched::lock: Gs for which the creator makes Ms
   std::atomic<bool> started{false};
-  std::atomic<bool> cpu_times{false};  // somebody asked for a G's CPU time (cputime.h)
-  bool fence_on_enter = false;         // no membarrier(2)
-  bool helpers_lost = false;           // forked: creator and sysmon did not come along
+  bool fence_on_enter = false;  // no membarrier(2)
+  bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};      // Ps taken from Ms asleep in the kernel
@@ -142,6 +147,10 @@ struct Sched {
 };
 
 extern Sched sched;
+
+inline bool traced() {
+  return MN_UNLIKELY((sched.watched.load(std::memory_order_relaxed) & kTraced) != 0);
+}
 
 // --- inside / outside
 M* enter_slow(G* g, M* m);
@@ -190,6 +199,8 @@ void park(Commit commit, void* arg);
 void park_for(G* next, Commit commit, void* arg);
 // First thing on a new G's stack, and after every switch.
 void finish_switch();
+// What a thread parks with that ends (thread/end.cc), for observers.
+extern Commit end_commit;
 // Makes a parked or new G runnable: to run next here, or at the tail of the queue.
 enum class Place { kNext, kTail };
 void ready(G* g, Place place = Place::kNext);

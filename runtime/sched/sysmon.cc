@@ -207,6 +207,7 @@ void look_at(P* p, Outlook* out) {
   if (!claim(p, m)) return;
   remember_lost(m, ktid, cpu);
   p->m.store(nullptr, std::memory_order_relaxed);
+  if (traced()) trace_hooks.lost(p);
   sched.retakes.fetch_add(1, std::memory_order_relaxed);
   hand_off_p(p);
   out->retaken = true;

@@ -86,6 +86,7 @@ int ensure_scheduler(G* self) {
 }  // namespace
 
 void threads_init() {
+  ends_init();
   pthread_attr_t attr;
   real.pthread_getattr_default_np(&attr);
   real.pthread_attr_getstacksize(&attr, &g_default_stack);

@@ -139,6 +139,10 @@ void threads_forget_after_fork() {
   if (this_g()->slot != nullptr) count_kernel_thread(1);
 }
 
+void ends_init() {
+  end_commit = commit_end;
+}
+
 void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();

@@ -12,4 +12,7 @@ namespace mn {
 // In a forked child the caller is the only thread.
 void threads_forget_after_fork();
 
+// Observers learn what a thread parks with that ends.
+void ends_init();
+
 }  // namespace mn

@@ -9,5 +9,6 @@ sample    input data for the programs
 compare   the same command at 1:1 and at M:N, in turn; medians and tables
 suite     the preload tests and programs, and what each must show
 verdict   was libmn at work, and was the result right
+traces    reads what MN_TRACE wrote
 commands  the commands of scripts/mn, a module each
 """

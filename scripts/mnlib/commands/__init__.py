@@ -6,6 +6,6 @@ exit status. One that starts programs calls common.add_program_options and finds
 in options.command.
 """
 
-from . import compare, run
+from . import compare, run, trace
 
-ALL = (run, compare)
+ALL = (run, compare, trace)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mn trace: a trace of a program's threads, and who waited for what."""
+
+import os
+import signal
+import subprocess
+
+from .. import compare, preload, process, traces
+from . import common
+
+NAME = 'trace'
+HELP = 'trace which thread runs when, and who blocks whom'
+DESCRIPTION = '''
+Runs the command on user-level threads and writes a trace: a track for each scheduling context (P),
+on it a slice for each turn of a thread, with what ended it, and an arrow from the moment at which
+it was woken. Open the file in Perfetto (ui.perfetto.dev) or in chrome://tracing. At the end it
+says what was waited for longest; --read says that of a trace that exists.
+
+A trace is bounded: a P that switches more than some 25,000 times a second for long leaves gaps,
+which are shown. It has no tracks of threads with a kernel thread of their own.
+'''
+EPILOG = '''
+examples:
+  mn trace -- python3 app.py             writes mn-trace.json
+  mn trace -o t.json --procs 1 -- CMD    one P: who runs after whom
+  mn trace --read t.json                 what was waited for longest
+'''
+
+MOST = 10
+DEFAULT_FILE = 'mn-trace.json'
+
+
+def add_options(parser):
+    parser.description = DESCRIPTION
+    parser.epilog = EPILOG
+    common.add_program_options(parser)
+    parser.add_argument('-o', metavar='FILE', dest='output',
+                        help=f'where to write it, over what is there; default: {DEFAULT_FILE}')
+    parser.add_argument('--read', metavar='FILE', help='only say what is in this trace')
+
+
+def main(options, parser):
+    if options.read:
+        return summarise(options.read)
+    library, path = common.check_command(options, parser)
+    output = os.path.abspath(options.output or DEFAULT_FILE)
+    clear(output)
+    environment = preload.libmn_environment(library, procs=options.procs)
+    environment['MN_TRACE'] = output
+    status = run(options.command, path, environment)
+    if status < 0:
+        print(f'mn: the command ended with {process.ending(status)}')
+    if os.path.exists(output):
+        summarise(output)
+    else:
+        print('mn: there is no trace: the command made no threads, or could not write it')
+    return 128 - status if status < 0 else status
+
+
+def clear(path):
+    """libmn writes over nothing."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        common.fail(f'{path}: not a file')
+    try:
+        with open(path, 'a', encoding='utf-8'):
+            os.unlink(path)
+    except OSError as error:
+        common.fail(f'{path}: {error.strerror}')
+
+
+def run(command, path, environment):
+    """Ctrl-C is the command's: mn waits for what comes of it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # What Python ignores, SIGPIPE and SIGXFSZ, its children do not.
+        child = subprocess.Popen(command, executable=path, env=environment,
+                                 preexec_fn=lambda: signal.signal(signal.SIGINT, before))
+        return child.wait()
+    except OSError as error:
+        return common.fail(f'{command[0]}: {error.strerror}', 126)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def summarise(path):
+    try:
+        trace = traces.read(path)
+        if not trace.complete:
+            traces.mend(path)
+    except (OSError, traces.Damaged) as error:
+        common.fail(str(error) if isinstance(error, traces.Damaged)
+                    else f'{path}: {error.strerror}')
+    print(f'{path}: {trace.count:,} turns of {trace.threads:,} threads in '
+          f'{compare.seconds(trace.seconds)}'
+          + (f'; {trace.unrecorded:,} more were not recorded' if trace.unrecorded else '')
+          + ('' if trace.complete else '; the end is missing'))
+    found = sorted(traces.waits(trace).items(), key=lambda item: -item[1].microseconds)
+    if found:
+        rows = [['waited for', 'times', 'in all', 'longest', 'woken by, mostly']]
+        rows += [row(key, wait) for key, wait in found[:MOST]]
+        print('\n' + '\n'.join(compare.table(rows)))
+    if len(found) > MOST:
+        print(f'and {len(found) - MOST:,} others')
+    return 0
+
+
+def row(key, wait):
+    kind, address, holder = key
+    what = f'{kind} {address}' + (f' held by {holder}' if holder else '')
+    who = '-'
+    if wait.wakers:
+        name, count = wait.wakers.most_common(1)[0]
+        who = f'{name} ({count / wait.count:.0%})'
+    return [what, f'{wait.count:,}', compare.seconds(wait.microseconds / 1e6),
+            compare.seconds(wait.longest / 1e6), who]
