@@ -131,9 +131,15 @@ $(B)/bench/threads_bench: $(BENCH_OBJ)
 	$(CXX) -o $@ $^ -lbenchmark -pthread
 -include $(BENCH_OBJ:.o=.d)
 
-# Echo servers and their load; Go's only where go is installed.
+# Go's counterparts only where go is installed.
+GO := $(shell command -v go)
+$(B)/bench/threads_go: bench/go/threads.go
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 go build -o $@ $<
+
+# Echo servers and their load.
 ECHO := $(B)/bench/echo
-ECHO_PROGRAMS := $(ECHO)/echo_threads $(ECHO)/echo_epoll $(ECHO)/load $(if $(shell command -v go),$(ECHO)/echo_go)
+ECHO_PROGRAMS := $(ECHO)/echo_threads $(ECHO)/echo_epoll $(ECHO)/load $(if $(GO),$(ECHO)/echo_go)
 $(ECHO)/echo_go: bench/echo/echo.go
 	@mkdir -p $(@D)
 	CGO_ENABLED=0 go build -o $@ $<
@@ -151,8 +157,8 @@ demo:
 	sh scripts/demo
 test:
 	sh scripts/test
-bench: all $(B)/bench/threads_bench $(ECHO_PROGRAMS) $(B)/test/programs/ticker
-	python3 bench/run.py
+bench: all $(B)/bench/threads_bench $(if $(GO),$(B)/bench/threads_go) $(ECHO_PROGRAMS) $(B)/test/programs/ticker
+	python3 bench/run.py --json $(B)/bench/threads.json
 	python3 bench/ticker.py
 	python3 bench/echo.py
 bench-echo: all $(ECHO_PROGRAMS)

@@ -9,7 +9,7 @@ import statistics
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-NATIVE, LIBMN = "native", "libmn"
+NATIVE, LIBMN, GO = "native", "libmn", "go"
 
 
 class Stop(Exception):
@@ -26,6 +26,8 @@ def environment(side, procs, lib):
     else:
         env = {name: value for name, value in os.environ.items() if not name.startswith("MN_")}
     env["LD_PRELOAD"] = ":".join(preload)
+    if side == GO:
+        env["GOMAXPROCS"] = str(procs)
     return env
 
 

@@ -17,10 +17,10 @@ import subprocess
 import sys
 import threading
 
-from common import (LIBMN, NATIVE, ROOT, Stop, check_at_work, environment, last_line, machine,
+from common import (GO, LIBMN, NATIVE, ROOT, Stop, check_at_work, environment, last_line, machine,
                     number, positive, spread)  # fmt: skip
 
-GO, EPOLL = "go", "epoll"
+EPOLL = "epoll"
 PROGRAMS = {NATIVE: "echo_threads", LIBMN: "echo_threads", GO: "echo_go", EPOLL: "echo_epoll"}
 
 SPARE_DESCRIPTORS = 100

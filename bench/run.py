@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the thread benchmarks on libc's threads and on libmn's, run by run.
+"""Compares the thread benchmarks on libc's threads and on libmn's, run by run, and Go's goroutines.
 
 Each row of threads_bench runs in processes of its own, natively and with libmn preloaded in turn,
-so that both see the same machine. With MN_PROCS=N both are kept on the same N CPUs, if there are
-that many. A ratio is native / libmn: how many times cheaper libmn is. Figures that must be
+and so does its counterpart in go/threads.go where go was installed when that was to be built: so
+all see the same machine. With MN_PROCS=N all are kept on the same N CPUs, if there are that many.
+A ratio is native / libmn, or go / libmn: how many times cheaper libmn is. Figures that must be
 reached come from targets.csv.
 """
 
@@ -13,10 +14,11 @@ import csv
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 
-from common import (LIBMN, NATIVE, ROOT, Stop, check_at_work, cpus_for, environment, last_line,
+from common import (GO, LIBMN, NATIVE, ROOT, Stop, check_at_work, cpus_for, environment, last_line,
                     machine, number, positive, spread)  # fmt: skip
 
 TARGETS = os.path.join(ROOT, "bench", "targets.csv")
@@ -41,14 +43,29 @@ def list_rows(binary):
     return {SUFFIX.sub("", name): name for name in out.split()}
 
 
-def run_once(options, side, full_name, procs):
-    """Runs one row once. Returns (metrics, None), or (None, why there are none)."""
-    command = [
+def list_go_rows(program):
+    """Those that have a counterpart; none where there is no Go."""
+    if not os.path.exists(program):
+        print("go: not installed when the benchmarks were built", file=sys.stderr)
+        return frozenset()
+    return frozenset(subprocess.run([program, "-list"], check=True, capture_output=True,
+                                    text=True).stdout.split())  # fmt: skip
+
+
+def command_of(options, side, full_name):
+    if side == GO:
+        return [options.go, "-row", SUFFIX.sub("", full_name), "-min_time", str(options.min_time)]
+    return [
         options.bench,
         f"--benchmark_filter=^{re.escape(full_name)}$",
         "--benchmark_format=json",
         f"--benchmark_min_time={options.min_time}",
     ]
+
+
+def run_once(options, side, full_name, procs):
+    """Runs one row once. Returns (metrics, None), or (None, why there are none)."""
+    command = command_of(options, side, full_name)
     cpus = cpus_for(procs)
     try:
         done = subprocess.run(
@@ -83,12 +100,16 @@ def run_once(options, side, full_name, procs):
     return metrics, None
 
 
-def run_pairs(options, full_name, procs):
-    """Both sides of a row, alternating, and which of them goes first alternates too."""
-    runs = {NATIVE: [], LIBMN: []}
-    errors = {NATIVE: None, LIBMN: None}
+def run_in_turn(options, full_name, procs):
+    """All sides of a row, and which of them goes first changes, too."""
+    sides = [NATIVE, LIBMN]
+    if SUFFIX.sub("", full_name) in options.go_rows:
+        sides.append(GO)
+    runs = {NATIVE: [], LIBMN: [], GO: []}
+    errors = {NATIVE: None, LIBMN: None, GO: None}
     for number in range(options.n):
-        for side in (NATIVE, LIBMN) if number % 2 == 0 else (LIBMN, NATIVE):
+        first = number % len(sides)
+        for side in sides[first:] + sides[:first]:
             if errors[side] is None:  # what cannot be done once is not tried again
                 metrics, errors[side] = run_once(options, side, full_name, procs)
                 runs[side].append(metrics)
@@ -112,22 +133,28 @@ def read_targets():
     return targets
 
 
+def ratio(values, other):
+    """How many times cheaper libmn is than the other; of pairs the least and the most."""
+    if not values[other] or not values[LIBMN] or min(values[LIBMN]) <= 0:
+        return None
+    found = spread([a / b for a, b in zip(values[other], values[LIBMN])])
+    found["median"] = statistics.median(values[other]) / statistics.median(values[LIBMN])
+    return found
+
+
 def summarise(row, metric, unit, procs, runs, errors, target):
     """One line of the table, with everything that --json keeps."""
     scale = NS_PER_UNIT.get(unit, 1)
     values = {
         side: [metrics[metric] / scale for metrics in runs[side] if metric in metrics]
-        for side in (NATIVE, LIBMN)
+        for side in (NATIVE, LIBMN, GO)
     }
     line = {"row": row, "metric": metric, "unit": unit, "procs": procs, "errors": errors}
-    for side in (NATIVE, LIBMN):
+    for side in (NATIVE, LIBMN, GO):
         line[side] = spread(values[side])
         line[side + "_runs"] = values[side]
-    line["ratio"] = None
-    if values[NATIVE] and values[LIBMN] and min(values[LIBMN]) > 0:
-        pairs = [a / b for a, b in zip(values[NATIVE], values[LIBMN])]
-        line["ratio"] = spread(pairs)
-        line["ratio"]["median"] = line[NATIVE]["median"] / line[LIBMN]["median"]
+    line["ratio"] = ratio(values, NATIVE)
+    line["go_ratio"] = ratio(values, GO)
     for column in ("must", "aim"):
         line[column] = target[column] if target else None
     line["must_ratio"] = target["ratio"] if target else None
@@ -174,7 +201,7 @@ def lines_of_row(row, procs, runs, errors, targets):
 
 # ---- the table ----------------------------------------------------------------------------------
 
-LAYOUT = "{:<40} {:>2}  {:>26}  {:>26}  {:>20}  {:>9} {:>7} {:>6}  {}"
+LAYOUT = "{:<40} {:>2}  {:>26}  {:>26}  {:>20}  {:>9} {:>10}  {:>9} {:>7} {:>6}  {}"
 
 
 def cell(figures, error):
@@ -187,7 +214,7 @@ def print_header():
     print(
         LAYOUT.format(
             "row", "P", "native: median (min–max)", "libmn: median (min–max)", "native / libmn",
-            "must", "aim", "must x", "verdict",
+            "go", "go / libmn", "must", "aim", "must x", "verdict",
         )
     )  # fmt: skip
 
@@ -201,6 +228,8 @@ def print_line(line):
             cell(line[NATIVE], line["errors"][NATIVE]),
             cell(line[LIBMN], line["errors"][LIBMN]),
             cell(line["ratio"], "-"),
+            number(line[GO]["median"]) if line[GO] else "-",
+            f"{line['go_ratio']['median']:.2f}" if line["go_ratio"] else "-",
             number(line["must"]),
             number(line["aim"]),
             number(line["must_ratio"]),
@@ -248,6 +277,8 @@ def parse_options():
     add("--lib", default=os.path.join(ROOT, "build", "libmn.so"), help="default build/libmn.so")
     add("--bench", default=os.path.join(ROOT, "build", "bench", "threads_bench"),
         help="default build/bench/threads_bench")  # fmt: skip
+    add("--go", default=os.path.join(ROOT, "build", "bench", "threads_go"), metavar="PROGRAM",
+        help="default build/bench/threads_go; left out where that was not built")  # fmt: skip
     options = parser.parse_args()
     options.lib = os.path.abspath(options.lib)
     options.bench = os.path.abspath(options.bench)
@@ -261,7 +292,7 @@ def measure(options, rows):
     print_header()
     for row, full_name in rows.items():
         for procs in options.procs:
-            runs, errors = run_pairs(options, full_name, procs)
+            runs, errors = run_in_turn(options, full_name, procs)
             for line in lines_of_row(row, procs, runs, errors, targets):
                 print_line(line)
                 lines.append(line)
@@ -286,6 +317,7 @@ def main():
             raise Stop(f"{options.lib} does not exist: run make first")
         about = machine()
         print(", ".join(f"{name} {value}" for name, value in about.items()), f"; {options.n} runs")
+        options.go_rows = list_go_rows(options.go)
         lines = measure(options, wanted)
     except Stop as reason:
         print(f"bench/run.py: {reason}", file=sys.stderr)
