@@ -5,7 +5,7 @@
 UNIT_SRC   := $(wildcard test/unit/*_test.cc)
 UNIT_NAMES := $(UNIT_SRC:test/unit/%.cc=%)
 # ThreadSanitizer does not follow context switches: it sees the parts that synchronise kernel threads only.
-UNIT_TSAN  := $(filter runq_test runq_race_test timer_test lock_test waitq_test waitq_thread_test,$(UNIT_NAMES))
+UNIT_TSAN  := $(filter recorder_test runq_test runq_race_test timer_test lock_test waitq_test waitq_thread_test,$(UNIT_NAMES))
 
 UNIT_SAN_unit :=
 UNIT_SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
