@@ -48,6 +48,21 @@ struct CountedInEpoll : Unfinished {
   }
 };
 
+// Even without waiting the kernel says EINTR where nothing is ready and a signal came. Of one that is ours, and of no
+// handler, nobody is to know.
+template <class Call>
+long look_now(Call call) {
+  Interruption before(self_g());
+  for (;;) {
+    long n = call();
+    if (n != -EINTR || before.ends_wait(false)) return n;
+  }
+}
+
+long look_at(pollfd* fds, nfds_t count) {
+  return look_now([=] { return raw_syscall(SYS_poll, sys_arg(fds), static_cast<long>(count), 0); });
+}
+
 struct Poll {
   pollfd* fds;
   int count;
@@ -78,7 +93,7 @@ struct Poll {
       }
       again[i] = {w->state.load(std::memory_order_relaxed)->fd, fds[i].events, 0};
     }
-    long n = raw_syscall(SYS_poll, sys_arg(again), count, 0);
+    long n = look_now([this] { return raw_syscall(SYS_poll, sys_arg(again), count, 0); });
     for (int i = 0; i < count; ++i) fds[i].revents = again[i].revents;
     return n;
   }
@@ -177,7 +192,7 @@ long io_poll(pollfd* fds, nfds_t count, const Deadline& deadline) {
   FdState* first = count != 0 && count <= kWaitsOnStack && deadline.at != 0 ? fd_state(fds[0].fd) : nullptr;
   long n = 0;
   if (first == nullptr || !expects_to_wait(&first->poll_misses)) {
-    n = raw_syscall(SYS_poll, sys_arg(fds), static_cast<long>(count), 0);
+    n = look_at(fds, count);
     if (first != nullptr) note_attempt(&first->poll_misses, n == 0);
   }
   if (n != 0 || deadline.at == 0) return n;
@@ -214,7 +229,8 @@ long io_select(int count, fd_set* read, fd_set* write, fd_set* except, const Dea
   auto look = [&] {
     timeval none{};
     restore();
-    return raw_syscall(SYS_select, count, sys_arg(read), sys_arg(write), sys_arg(except), sys_arg(&none));
+    return look_now(
+        [&] { return raw_syscall(SYS_select, count, sys_arg(read), sys_arg(write), sys_arg(except), sys_arg(&none)); });
   };
   long n = look();
   if (n != 0 || deadline.at == 0) return n;
@@ -297,7 +313,7 @@ long masked(const sigset_t* mask, Call call) {
 
 // What is ready already comes before any signal.
 long io_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  long n = raw_syscall(SYS_poll, sys_arg(fds), static_cast<long>(count), 0);
+  long n = look_at(fds, count);
   if (n != 0) return n;
   timespec left = timeout != nullptr ? *timeout : timespec{};
   return masked(mask, [&](const uint64_t* during) {

@@ -50,6 +50,7 @@ bool held(const G* g) {
 void on_cancel(int sig, siginfo_t* info, void* context) {
   G* g = this_g();
   auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
+  if (libcs == nullptr) return;
   // Threads that libc runs.
   if (g == nullptr || (g->wired && g->slot == nullptr && g != sched.main_g)) return libcs(sig, info, context);
   if (g->system || !g->cancelled.load(std::memory_order_relaxed)) return;
@@ -67,15 +68,26 @@ bool signals_always() {
   return number >= 41;
 }
 
+// False: it has been taken, and if another thread was about to, has been by now.
+bool begin_taking() {
+  if (g_taken.load(std::memory_order_acquire) == kTaken) return false;  // Acquire: pairs with end_taking.
+  int not_yet = kNotYet;
+  // Acquire: pairs with end_taking, as below.
+  while (!g_taken.compare_exchange_weak(not_yet, kBeingTaken, std::memory_order_acquire)) {
+    if (not_yet == kTaken) return false;
+    thread_yield();
+    not_yet = kNotYet;
+  }
+  return true;
+}
+
+void end_taking(Taken how) {
+  g_taken.store(how, std::memory_order_release);  // Release: pairs with begin_taking.
+}
+
 // libc installs its handler at the first cancellation, which therefore is one of nobody: a thread that has ended.
 void take_signal() {
-  if (g_taken.load(std::memory_order_acquire) == kTaken) return;  // Acquire: pairs with the release below.
-  int not_yet = kNotYet;
-  if (!g_taken.compare_exchange_strong(not_yet, kBeingTaken, std::memory_order_relaxed)) {
-    // Acquire: pairs with the release below.
-    while (g_taken.load(std::memory_order_acquire) != kTaken) thread_yield();
-    return;
-  }
+  if (!begin_taking()) return;
   cancel_hold();
   size_t size = round_up(tcb_layout.size, kPageSize);
   if (void* nobody = map_memory(size)) {
@@ -85,14 +97,15 @@ void take_signal() {
     unmap_memory(nobody, size);
   }
   KernelAction action{};
-  if (kernel_action(kSignal, nullptr, &action) == 0 && action.has_handler()) {
+  if (kernel_action(kSignal, nullptr, &action) == 0 && action.has_handler() &&
+      action.handler != reinterpret_cast<void*>(on_cancel)) {
     g_libcs.store(action.handler, std::memory_order_relaxed);
     g_always = signals_always();
     action.handler = reinterpret_cast<void*>(on_cancel);
     action.flags |= SA_RESTART | SA_NODEFER;
     kernel_action(kSignal, &action, nullptr);
   }
-  g_taken.store(kTaken, std::memory_order_release);  // Release: pairs with the acquires above.
+  end_taking(kTaken);
   cancel_release();
 }
 
@@ -103,6 +116,22 @@ void signal_m(G* g) {
 }
 
 }  // namespace
+
+// libc's return trampoline is borrowed from another handler: SIGSEGV has one always (signals_init).
+void cancel_signal_is_harmless() {
+  static constinit std::atomic<bool> done{false};
+  if (done.load(std::memory_order_relaxed) || !begin_taking()) return;
+  KernelAction action{};
+  for (int sig = 1; sig <= 64 && !action.has_handler(); ++sig) kernel_action(sig, nullptr, &action);
+  if (action.has_handler()) {
+    action.handler = reinterpret_cast<void*>(on_cancel);
+    action.flags = kRestorer | SA_SIGINFO | SA_RESTART | SA_NODEFER;
+    action.mask = 0;
+    kernel_action(kSignal, &action, nullptr);
+    done.store(true, std::memory_order_relaxed);
+  }
+  end_taking(kNotYet);
+}
 
 int thread_cancel(pthread_t t) {
   G* g = thread_g(t);

@@ -68,9 +68,9 @@ bool sort_notes(G* g, int sig, Other other) {
 
 }  // namespace
 
-void note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
+bool note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
   // Standard signals do not queue: one that is pending already adds nothing.
-  if (sig < kFirstQueued && g != kProcess && noted(g, sig, sent)) return;
+  if (sig < kFirstQueued && g != kProcess && noted(g, sig, sent)) return true;
   for (Record& r : g_records) {
     G* free = nullptr;
     // Acquire: pairs with the release that freed the record.
@@ -80,10 +80,11 @@ void note_signal(G* g, int sig, const siginfo_t* info, Sent sent) {
     r.sent = sent;
     r.info = *info;
     give(&r, g);
-    break;
+    // Seq_cst: pairs with must_look_up (waitq.cc).
+    g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);
+    return true;
   }
-  // Seq_cst: pairs with must_look_up (waitq.cc).
-  g->sigpend.fetch_or(bit(sig), std::memory_order_seq_cst);
+  return false;
 }
 
 // Oldest first: real-time signals come in the order in which they were sent.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Notes: signals that came for a G, or for the process, and have not been taken. A note is a record from a fixed pool,
-// taken and freed without locks, so that handlers may write them anywhere. When the pool is full the signal keeps its
-// bit and loses its siginfo: it is then lost, as a real-time signal beyond RLIMIT_SIGPENDING is natively.
+// taken and freed without locks, so that handlers may write them anywhere. When the pool is full, who sends is told
+// (EAGAIN, as natively of a real-time signal beyond RLIMIT_SIGPENDING); what comes from the kernel then is lost.
 //
 // G::sigpend has a bit for each signal that is noted for the G. It is set after the record is written and cleared
 // before records are looked for: what is noted in between is found at the next look.
@@ -28,7 +28,8 @@ constexpr G* kProcess = &process_notes;
 
 // To whom it was sent: what came for the process and g does not take is for another.
 enum class Sent : uint8_t { kToThread, kToProcess };
-void note_signal(G* g, int sig, const siginfo_t* info, Sent sent);
+// False: the pool is full.
+bool note_signal(G* g, int sig, const siginfo_t* info, Sent sent);
 // False: there is none.
 bool take_note(G* g, int sig, siginfo_t* info, Sent* sent = nullptr);
 bool has_note(G* g, int sig);

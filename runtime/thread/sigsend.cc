@@ -39,7 +39,7 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
     return static_cast<int>(-raw_syscall(SYS_kill, sys_getpid(), sig));  // the default concerns the process
   }
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_TKILL, value);
-  note_signal(g, sig, &info, Sent::kToThread);
+  if (!note_signal(g, sig, &info, Sent::kToThread)) return EAGAIN;
   if (g == self_g()) {
     deliver_signals(g);
     return 0;
@@ -56,9 +56,8 @@ int signal_process(pid_t pid, int sig, const sigval* value) {
   if (g == nullptr || g->locks != 0 || g->vforked || !sched.started.load(std::memory_order_relaxed)) return -1;
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_USER, value);
   enter();
-  bool taken = signal_has_taker(sig);
+  bool taken = signal_has_taker(sig) && note_signal(kProcess, sig, &info, Sent::kToProcess);
   if (taken) {
-    note_signal(kProcess, sig, &info, Sent::kToProcess);
     process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
     route_signals();
   }

@@ -7,8 +7,8 @@
 //
 // sigwait sleeps in rt_sigtimedwait for its set and for signal 32, libc's SIGCANCEL, which the M blocks meanwhile. Who
 // notes a signal of the set sends 32. g->sigwaits is written, and the poke is sent, under one lock: when the wait is
-// over no poke is on its way, and one that came and was not needed is taken off. 32 is never delivered, so it needs no
-// handler.
+// over no poke is on its way, and one that came and was not needed is taken off. One that comes before 32 is blocked
+// goes to a handler that does nothing; whatever it was for, a note or a cancellation, is looked for afterwards.
 //
 // sigsuspend sleeps in rt_sigsuspend, as ppoll and its kin do in theirs where they are given a mask. The handler that
 // ends it exists, so it is poked with the signal itself.
@@ -23,6 +23,7 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/interrupt.h"
+#include "runtime/thread/cancel.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -63,6 +64,13 @@ long timed_wait(uint64_t set, siginfo_t* info, int64_t deadline) {
   return raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(info), deadline != kForever ? sys_arg(&left) : 0, 8);
 }
 
+// It has been cancelled, has not learned of that, and is to.
+bool cancellation_due(const G* g) {
+  if (MN_LIKELY(!g->cancelled.load(std::memory_order_relaxed))) return false;
+  bool news = g->cancel_due || (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
+  return news && !tcb_cancel_disabled(g->tp);
+}
+
 bool waits(const G* g) {
   return g->sigwaits.load(std::memory_order_relaxed) != 0;
 }
@@ -93,6 +101,7 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   int64_t deadline = kForever;
   if (timeout != nullptr && __builtin_add_overflow(now_ns(), timespec_ns(*timeout), &deadline)) deadline = kForever;
   siginfo_t got{};
+  cancel_signal_is_harmless();
   set_waits(g, wanted);
   // The M is ours until set_waits() enters libmn again.
   kernel_mask(g->sigmask | kPokeBit);
@@ -100,14 +109,14 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   for (;;) {
     result = signal_take(g, wanted, &got);
     if (result != 0) break;
+    if (cancellation_due(g)) {
+      result = -EINTR;
+      break;
+    }
     Interruption interruption(g);
     result = timed_wait(wanted | kPokeBit, &got, deadline);
     if (result == -EINTR && interruption.only_preempted() && waits(g)) continue;
     if (result != kPoke) break;
-    if (g->cancelled.load(std::memory_order_relaxed)) {
-      result = -EINTR;
-      break;
-    }
   }
   {
     kernel_mask(kAllMasked | kPokeBit);  // no handler while the lock is held

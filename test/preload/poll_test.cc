@@ -50,6 +50,41 @@ TEST(Poll, NowLaterAndNever) {
   }
 }
 
+// A signal that another thread is sent while a look that does not wait is under way is none of the looker's business.
+TEST(Poll, SignalsOfOthersEndNoLook) {
+  Channel channel(Kind::kPipe);
+  test::Handler handler(SIGUSR1, [](int) {});
+  std::atomic<bool> over = false;
+  std::atomic<int> wrong = 0;
+  std::vector<std::unique_ptr<Thread>> threads;
+  for (int i = 0; i < 2; ++i)
+    threads.push_back(std::make_unique<Thread>([&] {
+      while (!over) sched_yield();
+      return nullptr;
+    }));
+  Thread looker([&] {
+    for (int i = 0; i < 20'000; ++i) {
+      wrong += Ready(channel.in, POLLIN, 0) != 0;
+      fd_set set;
+      FD_ZERO(&set);
+      FD_SET(channel.in, &set);
+      timeval none = {};
+      wrong += select(channel.in + 1, &set, nullptr, nullptr, &none) != 0;
+      sched_yield();
+    }
+    over = true;
+    return nullptr;
+  });
+  while (!over)
+    for (const auto& thread : threads) {
+      pthread_kill(thread->id(), SIGUSR1);
+      usleep(20);
+    }
+  looker.Join();
+  threads.clear();
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST(Poll, HangUps) {
   for (const Kind kind : kKinds) {
     if (kind == Kind::kUdp || kind == Kind::kUnixDatagram) continue;

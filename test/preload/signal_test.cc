@@ -259,6 +259,33 @@ TEST_F(Signal, SigwaitInAThread) {
   EXPECT_EQ(pthread_sigmask(SIG_SETMASK, &old, nullptr), 0);
 }
 
+TEST_F(Signal, SigwaitBeginsAsSignalsCome) {
+  // Short waits, so that signals come at every moment of one.
+  constexpr int kThreads = 4;
+  constexpr int kSignals = 3000;
+  const sigset_t set = Set({SIGRTMIN});
+  std::atomic<int> ready = 0, got = 0;
+  std::vector<std::unique_ptr<Thread>> waiters;
+  for (int i = 0; i < kThreads; ++i)
+    waiters.push_back(std::make_unique<Thread>([&] {
+      EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
+      ++ready;
+      for (int mine = 0; mine < kSignals;) {
+        const timespec none = {};
+        if (sigtimedwait(&set, nullptr, &none) != SIGRTMIN) continue;
+        ++mine;
+        ++got;
+      }
+      return nullptr;
+    }));
+  EXPECT_TRUE(test::Eventually([&] { return ready == kThreads; }));
+  for (int i = 0; i < kSignals; ++i) {
+    for (const auto& waiter : waiters)
+      while (pthread_kill(waiter->id(), SIGRTMIN) == EAGAIN) sched_yield();
+  }
+  EXPECT_TRUE(test::Eventually([&] { return got == kThreads * kSignals; })) << got;
+}
+
 TEST_F(Signal, SigtimedwaitAndQueuedValues) {
   Gate ready;
   Thread waiter([&] {
