@@ -174,11 +174,12 @@ lint: all
 	python3 scripts/lint
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report
 	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
 	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
 	install -m 644 scripts/mnlib/commands/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands/
+	install -m 644 scripts/mnlib/report/*.py scripts/mnlib/report/schema.json $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report/
 
 clean:
 	rm -rf build

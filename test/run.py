@@ -3,7 +3,7 @@
 """Runs every test. Last line: the total, "N passed, N failed".
 
   unit       the GoogleTest binaries given, or all under build/unit, build/asan, build/tsan
-  scripts    test/mn_test.py
+  scripts    test/mn_test.py and its like: scripts/mn
   observe    test/observe_test.py and its like: dumps, deadlocks, schedtrace, statistics
   first_op   test/programs/first_op/run.py: every exported function, called first of all
   native     each preload test and program without libmn: must pass, and is the oracle
@@ -115,7 +115,7 @@ class Runner:
         if 'unit' in wanted:
             self._unit()
         if 'scripts' in wanted:
-            self._scripts('scripts', 'mn_test.py')
+            self._scripts('scripts', 'mn_*test.py')
         if 'observe' in wanted:
             observed.library = self._options.lib
             self._scripts('what libmn shows', 'observe*_test.py')
