@@ -288,6 +288,7 @@ class Statistics(unittest.TestCase):
         self.assertTrue(result.shown())
         self.assertIsNone(estimate.estimate([0.1] * 5).low)
         self.assertIsNone(estimate.estimate([]))
+        self.assertEqual([estimate.least_pairs(level) for level in (0.95, 0.99)], [estimate.LEAST_PAIRS, 8])
         chance = random.Random(3)
         spread = [chance.gauss(0, 0.1) for _ in range(20)]
         narrow, wide = (estimate.estimate(spread, level) for level in (0.8, 0.999))

@@ -29,6 +29,7 @@ import statistics
 LEVEL = 0.95
 LEAST_PAIRS = 6
 RESAMPLES = 2000
+LEAST_TAIL = 2e-4    # further out, resamples say nothing but their luck
 SEED = 20240229
 
 
@@ -66,11 +67,11 @@ def estimate(logs, level=LEVEL, against=()):
         return None
     middle = statistics.median(logs) - (statistics.median(against) if against else 0)
     fewest = min(len(logs), len(against) or len(logs))
-    if fewest < LEAST_PAIRS:
+    if fewest < least_pairs(level):
         return Estimate(math.exp(middle), None, None, len(logs))
     chance = random.Random(SEED)
     tail = _tail(level, fewest)
-    count = max(RESAMPLES, math.ceil(10 / tail))
+    count = max(RESAMPLES, math.ceil(5 / tail))
     medians = _medians(logs, count, chance)
     if against:
         medians = [a - b for a, b in zip(medians, _medians(against, count, chance))]
@@ -79,21 +80,37 @@ def estimate(logs, level=LEVEL, against=()):
     return Estimate(math.exp(middle), math.exp(medians[cut]), math.exp(medians[-1 - cut]), len(logs))
 
 
+def least_pairs(level):
+    """With fewer the median lies outside all of them more often than the level allows."""
+    return math.ceil(math.log2(2 / (1 - level)))
+
+
 def _medians(values, count, chance):
-    """Medians of `count` resamples, in no order that matters."""
-    size = len(values)
-    low, high = (size - 1) // 2, size // 2
+    """Medians of `count` resamples, in no order that matters.
+
+    A resample takes places in the sorted values at random; the middle one of so many random
+    places is a Beta variate, so it can be drawn without the others, and the next one after it.
+    """
+    ordered = sorted(values)
+    size = len(ordered)
+    middle = (size + 1) // 2
+    above = size - middle
     medians = []
     for _ in range(count):
-        sample = sorted(chance.choices(values, k=size))
-        medians.append((sample[low] + sample[high]) / 2)
+        place = chance.betavariate(middle, above + 1)
+        median = ordered[min(int(place * size), size - 1)]
+        if size % 2 == 0:
+            following = 1 - (1 - place) * chance.random() ** (1 / above)
+            median = (median + ordered[min(int(following * size), size - 1)]) / 2
+        medians.append(median)
     return medians
 
 
 def _tail(level, pairs):
     """The part of the resamples to cut off at either end."""
     quantile = _student(1 - (1 - level) / 2, pairs - 1)
-    return statistics.NormalDist().cdf(-math.sqrt(pairs / (pairs - 1)) * quantile)
+    tail = statistics.NormalDist().cdf(-math.sqrt(pairs / (pairs - 1)) * quantile)
+    return max(tail, LEAST_TAIL)
 
 
 def _student(probability, freedom):
