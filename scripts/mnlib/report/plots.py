@@ -79,7 +79,7 @@ def horizontal(axis, top, bottom, write):
         x = axis.at(tick)
         parts.append(line(x, top, x, bottom, 'grid'))
         words = write(tick)
-        half = len(words) * 3.4    # labels stay within the plot
+        half = len(words) * 4    # labels stay within the plot
         shown = min(max(x, half), axis.right + PADDING - half)
         parts.append(text(shown, bottom + 15, words, 'tick', 'middle'))
     return parts
