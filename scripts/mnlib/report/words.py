@@ -60,7 +60,7 @@ def further(result):
     found = []
     for variant in result.variants[2:] if not result.differences else ():
         sentence = verdict(result, variant.name)
-        named = sentence.startswith((variant.name, 'This'))
+        named = variant.name in sentence
         found.append(sentence if named else f'{variant.name}: {sentence}')
     return found
 
