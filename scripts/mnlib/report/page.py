@@ -102,7 +102,8 @@ def _timeline(result):
     sequence = [(name, metric.of(run)) for name, run in result.sequence]
     legend = ' '.join(f'<span class="key v{place % 6}">{_e(name)}</span>'
                       for place, name in enumerate(names))
-    return (f'<section><h2>{_e(metric.title[0].upper() + metric.title[1:])} in the order of the runs</h2>'
+    title = metric.title if metric.pattern else metric.title.capitalize()
+    return (f'<section><h2>{_e(title)} in the order of the runs</h2>'
             f'<p class="legend">{legend}</p>'
             f'{_both(lambda width: plots.timeline(metric, names, sequence, width))}</section>')
 
