@@ -156,7 +156,7 @@ class Looks(unittest.TestCase):
             frame = write('frame.html', f'<body style="margin:0"><iframe src="file://{path}" '
                           f'style="width:{width}px;height:2600px;border:0"></iframe>')
             picture = os.path.join(folder, f'page-{width}.png')
-            browse(f'--screenshot={picture}', '--window-size=1200,2600', 'file://' + frame)
+            browse(f'--screenshot={picture}', f'--window-size={width},2600', 'file://' + frame)
             rows = pixels(picture)
             # Bands of rows that hold coloured dots: the ratios, the cards, the timeline.
             coloured = [any(max(pixel) - min(pixel) > 60 for pixel in row) for row in rows]
@@ -187,13 +187,15 @@ def pixels(path):
 
 
 def unfilter(kind, line, above, size):
-    for i in range(len(line)) if kind else ():
+    if kind == 2:
+        line[:] = bytes((a + b) & 255 for a, b in zip(line, above))
+    for i in range(len(line)) if kind in (1, 3, 4) else ():
         left, up, corner = (line[i - size] if i >= size else 0), above[i], (above[i - size] if i >= size else 0)
         if kind == 4:
             guess = left + up - corner
             best = min((abs(guess - each), place, each) for place, each in enumerate((left, up, corner)))[2]
         else:
-            best = {1: left, 2: up, 3: (left + up) // 2}[kind]
+            best = {1: left, 3: (left + up) // 2}[kind]
         line[i] = (line[i] + best) & 255
 
 
