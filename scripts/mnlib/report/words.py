@@ -47,12 +47,16 @@ def _ratio(result, name):
     if not estimate.shown():
         most = max(estimate.high, 1 / estimate.low) - 1
         return (f'No difference could be shown: {subject} is {interval(estimate)} times as good as '
-                f'{"1:1" if metric.key == "wall" else "at 1:1"} ({LEVEL}), {pairs}. If there is one, it is likely less than {most * 100:.2g} %.')
+                f'{"1:1" if metric.key == "wall" else "at 1:1"} ({LEVEL}), {pairs}. If there is one, it is likely less than {_percent(most)} %.')
     better = estimate.ratio > 1
     ratio, low, high = ((estimate.ratio, estimate.low, estimate.high) if better else
                         (1 / estimate.ratio, 1 / estimate.high, 1 / estimate.low))
     return (f'{subject} is {compare.times(ratio)} times {metric.better if better else metric.worse} '
             f'({LEVEL} {compare.times(low)} to {compare.times(high)}) {pairs}{_threads(result, name)}.')
+
+
+def _percent(part):
+    return f'{part * 100:,.0f}' if part >= 0.1 else f'{part * 100:.2g}'
 
 
 def further(result):
