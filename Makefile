@@ -3,6 +3,7 @@
 # make demo | test     what scripts/demo and scripts/test do, which also install what is missing
 # make check           build and run all tests
 # make conformance SUITE=folder of the Open POSIX Test Suite
+# make planted         mn compare finds a slowdown that was put in (minutes)
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
@@ -150,9 +151,11 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check demo test bench bench-echo stress conformance apps lint install clean
+.PHONY: check planted demo test bench bench-echo stress conformance apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
+planted:
+	python3 test/planted.py
 demo:
 	sh scripts/demo
 test:
@@ -174,11 +177,12 @@ lint: all
 	python3 scripts/lint
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report
 	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
 	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
 	install -m 644 scripts/mnlib/commands/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands/
+	install -m 644 scripts/mnlib/report/*.py scripts/mnlib/report/schema.json $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report/
 
 clean:
 	rm -rf build

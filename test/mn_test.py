@@ -2,73 +2,16 @@
 """Tests scripts/mn and what the test runners share. A stub stands in for libmn.so: these are
 tests of the scripts, and must tell a libmn at work from one that is not."""
 
-import json
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
-sys.path.insert(0, os.path.join(ROOT, 'scripts'))
-
-from mnlib import compare, measure, preload, process, proctree, suite, verdict  # noqa: E402
-
-MN = os.path.join(ROOT, 'scripts', 'mn')
-CC = os.environ.get('CC', 'cc')
-
-STUB = r'''
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-static int out = -1;
-__attribute__((constructor)) static void Begin(void) {
-  if (getenv("MN_STATS")) out = fcntl(2, F_DUPFD_CLOEXEC, 100);
-}
-__attribute__((destructor)) static void End(void) {
-  const char* procs = getenv("MN_PROCS");
-  if (out != -1) dprintf(out, "libmn: stats: mode=mn procs=%s gs=3\n", procs ? procs : "2");
-}
-'''
-
-
-def setUpModule():
-    global folder, stub
-    folder = tempfile.mkdtemp(prefix='mn-test-')
-    stub = os.path.join(folder, 'libmn.so')
-    build(STUB, 'libmn.so', '-shared', '-fPIC')
-
-
-def tearDownModule():
-    shutil.rmtree(folder)
-
-
-def build(text, name, *flags):
-    source = os.path.join(folder, name + '.c')
-    with open(source, 'w') as file:
-        file.write(text)
-    path = os.path.join(folder, name)
-    subprocess.run([CC, '-o', path, source, *flags], check=True)
-    return path
-
-
-def script(text, name='script'):
-    path = os.path.join(folder, name)
-    with open(path, 'w') as file:
-        file.write(text)
-    os.chmod(path, 0o755)
-    return path
-
-
-def mn(*arguments, env=None, **options):
-    base = {key: value for key, value in os.environ.items()
-            if not key.startswith('MN_') and key != 'LD_PRELOAD'}
-    return subprocess.run([sys.executable, MN, *arguments], env={**base, **(env or {})}, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
-                          **{'stdin': subprocess.DEVNULL, **options})
+from mn_stub import build, folder, mn, script, stub
+from mnlib import compare, measure, preload, process, proctree, suite, verdict
 
 
 class Cli(unittest.TestCase):
@@ -86,7 +29,8 @@ class Cli(unittest.TestCase):
             self.refused(status, text, action, '--lib', stub, '--', *command)
 
     def test_help(self):
-        for arguments in ([], ['--help'], ['run', '--help'], ['compare', '--help']):
+        for arguments in ([], ['--help'], ['run', '--help'], ['compare', '--help'],
+                          ['ci', '--help']):
             done = mn(*arguments)
             self.assertEqual(done.returncode, 0)
             self.assertIn('usage: mn', done.stdout)
@@ -171,69 +115,6 @@ class Cli(unittest.TestCase):
     def test_run_leaves_signals_as_they_were(self):
         done = mn('run', '--lib', stub, '--', 'sh', '-c', 'kill -PIPE $$; echo survived')
         self.assertEqual((done.returncode, done.stdout), (-13, ''))
-
-
-class Compare(unittest.TestCase):
-    def compare(self, *command, runs=2, **options):
-        return mn('compare', '--lib', stub, '-n', str(runs), '--', *command, **options)
-
-    def test_same(self):
-        done = self.compare('seq', '1000')
-        self.assertEqual(done.returncode, 0, done.stdout)
-        self.assertIn('same output and exit status: yes', done.stdout)
-        self.assertIn('wall time', done.stdout)
-        self.assertNotIn('not at work', done.stdout)
-
-    def test_different_output(self):
-        done = self.compare('sh', '-c', 'echo "${LD_PRELOAD-none}"')
-        self.assertEqual(done.returncode, 1)
-        self.assertIn('the outputs differ', done.stdout)
-
-    def test_different_status(self):
-        done = self.compare('sh', '-c', 'test -z "$LD_PRELOAD" || { echo why >&2; kill -9 $$; }')
-        self.assertEqual(done.returncode, 1)
-        self.assertIn('1:1 exit status 0, M:N killed by SIGKILL', done.stdout)
-        self.assertIn('M:N stderr: why', done.stdout)
-
-    def test_equal_failure_and_varying_output(self):
-        done = self.compare('sh', '-c', 'echo $$; exit 3')
-        self.assertEqual(done.returncode, 0, done.stdout)
-        self.assertIn('exit status 3', done.stdout)
-        self.assertIn('varies', done.stdout)
-
-    def test_says_when_libmn_was_not_at_work(self):
-        done = mn('compare', '--lib', build('int unused;', 'idle.so', '-shared', '-fPIC'), '-n',
-                  '1', '--', 'true')
-        self.assertIn('not at work', done.stdout)
-
-    def test_every_run_reads_stdin_anew(self):
-        with open(__file__) as file:
-            done = self.compare('sh', '-c', 'test "$(wc -l)" -gt 50', stdin=file)
-        self.assertEqual(done.returncode, 0)
-        self.assertNotIn('exit status 1', done.stdout)
-
-    def test_time_limit(self):
-        done = mn('compare', '--lib', stub, '--timeout', '1', '--', 'sh', '-c',
-                  'test -z "$LD_PRELOAD" || sleep 100')
-        self.assertEqual(done.returncode, 1)
-        self.assertIn('no end within the time limit at M:N', done.stdout)
-
-    def test_json(self):
-        path = os.path.join(folder, 'figures.json')
-        done = mn('compare', '--lib', stub, '-n', '3', '--json', path, '--', 'true')
-        self.assertEqual(done.returncode, 0)
-        with open(path) as file:
-            figures = json.load(file)
-        self.assertEqual(len(figures['1:1']), 3)
-        self.assertEqual(len(figures['m:n']), 3)
-        self.assertGreater(figures['medians']['wall']['m:n'], 0)
-        self.assertEqual(figures['same'], 'yes')
-
-    def test_ratio_in_words(self):
-        for native, libmn, words in ((3.0, 1.0, '3.00x less'), (1.0, 12.0, '12.0x more'),
-                                     (1.0, 1.01, 'the same'), (0, 0, 'the same'), (5, 0, 'less'),
-                                     (4000, 4, '1,000x less'), (None, 1, '-')):
-            self.assertEqual(compare.ratio_in_words(native, libmn, 'less', 'more'), words)
 
 
 class Measuring(unittest.TestCase):

@@ -3,7 +3,7 @@
 """Runs every test. Last line: the total, "N passed, N failed".
 
   unit       the GoogleTest binaries given, or all under build/unit, build/asan, build/tsan
-  scripts    test/mn_test.py
+  scripts    test/mn_test.py and its like: scripts/mn
   observe    test/observe_test.py and its like: dumps, deadlocks, schedtrace, statistics
   first_op   test/programs/first_op/run.py: every exported function, called first of all
   native     each preload test and program without libmn: must pass, and is the oracle
@@ -48,6 +48,9 @@ UNIT_STDERR_LINES = 60
 FALLBACK_PROCS = 2
 DOTS_PER_LINE = 80
 DETAIL_LINES = 80
+# A test that is skipped for another reason fails.
+WANTING = 'for want of '
+NOT_RUN = []
 
 Finding = collections.namedtuple('Finding', 'name failure command details wall')
 
@@ -115,7 +118,7 @@ class Runner:
         if 'unit' in wanted:
             self._unit()
         if 'scripts' in wanted:
-            self._scripts('scripts', 'mn_test.py')
+            self._scripts('scripts', 'mn_*test.py')
         if 'observe' in wanted:
             observed.library = self._options.lib
             self._scripts('what libmn shows', 'observe*_test.py')
@@ -320,6 +323,10 @@ def script_findings(tests, selected):
             begin = time.monotonic()
             result = unittest.TestResult()
             unittest.TestSuite([test]).run(result)
+            wanting = [text for _, text in result.skipped if text.startswith(WANTING)]
+            if wanting:
+                NOT_RUN.append(f'NOT RUN {test.id()}: {wanting[0]}')
+                continue
             bad = [text for _, text in result.failures + result.errors + result.skipped]
             yield Finding(test.id(), 'failed' if bad else None,
                           f'cd test && python3 -m unittest {test.id()}',
@@ -376,6 +383,7 @@ def main():
     if nothing:
         print('run.py: no test has such a name')
         report.failed = 1
+    print('\n'.join(NOT_RUN), end='\n' if NOT_RUN else '')
     total = f'{report.passed} passed, {report.failed} failed'
     os.makedirs(os.path.dirname(TOTAL), exist_ok=True)
     with open(TOTAL, 'w') as file:

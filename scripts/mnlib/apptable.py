@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import compare
+from . import compare, metrics
 
 LAST_LINES = 40     # of a program's diagnosis: what stderr says before a crash comes last
 FIRST_LINES = 30    # of a server's, the rest is in its log
@@ -65,5 +65,5 @@ def _figure(value, unit):
     if value is None:
         return '-'
     if unit == SECONDS:
-        return compare.seconds(value)
+        return metrics.seconds(value)
     return f'{value:,.0f} {unit}'

@@ -1,125 +1,180 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one command at 1:1 and at M:N in turn, and says in words how they differ."""
+"""Runs one program in several ways in turn, and judges whether their results agree."""
 
 import os
 import statistics
 
-from . import measure, preload, process, verdict
+from . import estimate, measure, metrics, variants, verdict
 
 # Differences of the medians below this are noise on any machine.
 NOISE = 0.02
 
 
-def seconds(value):
-    if value < 1:
-        return f'{value * 1000:.1f} ms'
-    return f'{value:.2f} s'
+class Program:
+    """A command to measure once under an environment."""
 
+    def __init__(self, argv, stdin_path=os.devnull, pick=None):
+        self.argv = argv
+        self._stdin_path = stdin_path
+        self._pick = pick
+        self._keep = 4096 if pick is None else 1 << 20
 
-def count(value):
-    return f'{round(value):,}'
-
-
-def mebibytes(value):
-    return f'{value / (1 << 20):.1f} MiB'
-
-
-# Attribute of a Run, what people call it, how it is written, words for less and more.
-METRICS = [
-    ('wall', 'wall time', seconds, 'faster', 'slower'),
-    ('user', 'user CPU time', seconds, 'less', 'more'),
-    ('system', 'system CPU time', seconds, 'less', 'more'),
-    ('switches', 'kernel context switches', count, 'fewer', 'more'),
-    ('memory', 'peak memory', mebibytes, 'less', 'more'),
-    ('threads', 'kernel threads at the peak', count, 'fewer', 'more'),
-]
+    def measure(self, env, library=None, timeout=None, wanted=()):
+        run = measure.measure(self.argv, env, self._stdin_path, timeout, self._keep, wanted,
+                              library)
+        if self._pick is not None:
+            run.output = self._pick(run.out.decode(errors='replace'))
+        return run
 
 
 class Comparison:
-    """The runs of one command; `same` is 'yes', 'no' or 'varies' (1:1 disagrees with itself)."""
+    """The runs of each variant, in order; `same` is 'yes', 'no' or 'varies' (1:1 disagrees with
+    itself). `sequence` has every run as it came, with its variant's name."""
 
-    def __init__(self, argv):
-        self.argv = argv
-        self.native = []
-        self.libmn = []
+    def __init__(self, program, variants_, metrics_):
+        self.program = program
+        self.variants = variants_
+        self.metrics = metrics_
+        self.runs = {variant.name: [] for variant in variants_}
+        self.sequence = []
         self.same = 'yes'
         self.differences = []
         self.notes = []
 
-    def values(self, metric):
-        """The figures of both sides: two lists, empty where nothing is known."""
-        return tuple([getattr(run, metric) for run in runs if getattr(run, metric) is not None]
-                     for runs in (self.native, self.libmn))
+    @property
+    def native(self):
+        return self.runs['1:1']
 
-    def medians(self, metric):
-        return tuple(statistics.median(side) if side else None for side in self.values(metric))
+    @property
+    def libmn(self):
+        return self.runs['M:N']
+
+    def pairs(self):
+        """Rounds in which every variant came to an end."""
+        return min(map(len, self.runs.values()))
+
+    def timed_out(self):
+        return [name for name, runs in self.runs.items() if any(run.timed_out for run in runs)]
+
+    def values(self, metric, name):
+        return [value for value in map(metric.of, self.runs[name]) if value is not None]
+
+    def median(self, metric, name):
+        values = self.values(metric, name)
+        return statistics.median(values) if values else None
+
+    def medians(self, key):
+        metric = next(each for each in self.metrics if each.key == key)
+        return self.median(metric, '1:1'), self.median(metric, 'M:N')
+
+    def log_ratios(self, metric, name='M:N'):
+        """Of the pairs with 1:1, how many times better: see estimate.log_ratios()."""
+        pairs = [(metric.of(a), metric.of(b)) for a, b in zip(self.native, self.runs[name])]
+        known = [pair for pair in pairs if None not in pair]
+        return estimate.log_ratios([a for a, _ in known], [b for _, b in known],
+                                   metric.less_is_better)
+
+    def estimate(self, metric, name='M:N'):
+        return estimate.estimate(self.log_ratios(metric, name))
 
 
-def compare(argv, library, runs=5, procs=None, stdin_path=os.devnull, timeout=None, pick=None,
-            progress=None):
-    """Measures `argv` after one run at 1:1 that only warms the caches.
+class Series:
+    """Measures a program's variants round by round, after one run at 1:1 that warms the caches."""
 
-    `pick`, where given, takes from stdout what must be equal: the rest (timings) may vary.
-    """
-    result = Comparison(argv)
-    native = preload.native_environment()
-    libmn = preload.libmn_environment(library, procs=procs, stats=True)
-    keep = 4096 if pick is None else 1 << 20
+    def __init__(self, program, variants_, wanted=(), library=None, timeout=None, progress=None):
+        self.result = Comparison(program, variants_, [*wanted, *metrics.BUILT_IN])
+        self._wanted = wanted
+        self._library = library
+        self._timeout = timeout
+        self._progress = progress
+        self._warm = self._once(variants_[0])
+        if self._warm.timed_out:
+            self.result.native.append(self._warm)
+        self._index = 0
 
-    def once(env):
-        if progress:
-            progress()
-        run = measure.measure(argv, env, stdin_path, timeout, keep)
-        if pick is not None:
-            run.output = pick(run.out.decode(errors='replace'))
-        return run
+    def round(self):
+        """One run of each; False when there is no use in going on."""
+        if self.result.timed_out():
+            return False
+        for variant in order(self.result.variants, self._index):
+            run = self._once(variant)
+            self.result.runs[variant.name].append(run)
+            self.result.sequence.append((variant.name, run))
+            if run.timed_out:
+                return False
+        self._index += 1
+        return True
 
-    warm = once(native)
-    for index in range(0 if warm.timed_out else runs):
-        # Each side goes first in every other pair, so that drift hits both alike.
-        for side in (native, libmn) if index % 2 == 0 else (libmn, native):
-            run = once(side)
-            (result.native if side is native else result.libmn).append(run)
-        if run.timed_out:
+    def judge(self):
+        _judge(self.result, self._warm)
+        return self.result
+
+    def _once(self, variant):
+        if self._progress:
+            self._progress()
+        library = self._library if variant.libmn else None
+        return self.result.program.measure(variant.environment, library, self._timeout, self._wanted)
+
+
+def order(things, index):
+    """Each comes in each place equally often, so that drift hits all alike."""
+    size = len(things)
+    turned = things[index % size:] + things[:index % size]
+    return turned if size == 2 or index // size % 2 == 0 else turned[::-1]
+
+
+def compare(argv, library, runs=5, timeout=None, pick=None):
+    """Measures `argv` at 1:1 and M:N. `pick`, where given, takes from stdout what must be equal."""
+    both = [variants.native(), variants.libmn(library)]
+    series = Series(Program(argv, pick=pick), both, library=library, timeout=timeout)
+    for _ in range(runs):
+        if not series.round():
             break
-    if warm.timed_out:
-        result.native.append(warm)
-    _judge(result, warm)
-    return result
+    return series.judge()
 
 
 def _judge(result, warm):
-    stuck = [name for name, runs in (('1:1', result.native), ('M:N', result.libmn))
-             if any(run.timed_out for run in runs)]
+    stuck = result.timed_out()
     if stuck:
         result.same = 'no'
         result.differences.append(f'no end within the time limit at {" and ".join(stuck)}')
         return
-    _judge_endings(result, [warm] + result.native)
-    _judge_output(result, [warm] + result.native)
-    complaints = [verdict.complaint(run.err.decode(errors='replace'), threads=False)
-                  for run in result.libmn]
-    result.notes += sorted({complaint for complaint in complaints if complaint})
+    native = [warm] + result.native
+    for variant in result.variants[1:]:
+        runs = result.runs[variant.name]
+        _judge_endings(result, native, variant.name, runs)
+        _judge_output(result, native, variant.name, runs)
+        complaints = {_complaint(run, variant) for run in runs}
+        result.notes += sorted(f'{variant.name}: {complaint}' for complaint in complaints - {None})
+    result.notes = list(dict.fromkeys(result.notes))
 
 
-def _judge_endings(result, native):
-    theirs = {run.status for run in native}
-    ours = {run.status for run in result.libmn}
+def _complaint(run, variant):
+    text = (run.err if run.server_err is None else run.server_err).decode(errors='replace')
+    if not variant.expects_threads_of_libmn():
+        return None
+    # Who is ended by SIGTERM, or by _exit, writes no statistics.
+    if run.preloaded and not verdict.stats_of(text):
+        text += f'\n{verdict.STATS} mode=mn'
+    return verdict.complaint(text, threads=False)
+
+
+def _judge_endings(result, native, name, runs):
+    theirs = {run.ending for run in native}
+    ours = {run.ending for run in runs}
     if not ours <= theirs:
         result.same = 'no'
-        result.differences.append('the endings differ: 1:1 ' + _endings(theirs) +
-                                  ', M:N ' + _endings(ours))
-        result.differences += _last_words('M:N', next(run for run in result.libmn
-                                                      if run.status not in theirs))
-    elif theirs != {0}:
-        result.notes.append('the command ended with ' + _endings(theirs))
-        result.notes += _last_words('1:1', next(run for run in native if run.status != 0))
+        result.differences.append(f'the endings differ: 1:1 {_either(theirs)}, {name} {_either(ours)}')
+        result.differences += _last_words(name, next(run for run in runs if run.ending not in theirs))
+    elif any(run.status != 0 for run in native):
+        failed = next(run for run in native if run.status != 0)
+        result.notes.append(f'the command ended with {_either(theirs)}')
+        result.notes += _last_words('1:1', failed)
 
 
-def _judge_output(result, native):
+def _judge_output(result, native, name, runs):
     theirs = {run.output for run in native}
-    ours = {run.output for run in result.libmn}
-    if ours <= theirs:
+    if {run.output for run in runs} <= theirs:
         return
     if len(theirs) > 1:
         if result.same == 'yes':
@@ -127,19 +182,20 @@ def _judge_output(result, native):
         result.notes.append('the output varies from run to run at 1:1 already: not compared')
         return
     result.same = 'no'
-    differing = sum(run.output not in theirs for run in result.libmn)
-    result.differences.append(f'the outputs differ: {differing} of {len(result.libmn)} M:N runs '
+    differing = sum(run.output not in theirs for run in runs)
+    result.differences.append(f'the outputs differ: {differing} of {len(runs)} {name} runs '
                               'wrote something else on stdout than 1:1 did')
 
 
-def _endings(statuses):
-    return ' and '.join(process.ending(status) for status in sorted(statuses))
+def _either(endings):
+    return ' and '.join(sorted(endings))
 
 
-def _last_words(side, run):
-    lines = [line for line in run.err.decode(errors='replace').splitlines()
+def _last_words(name, run):
+    text = run.err if run.server_err is None or run.err else run.server_err
+    lines = [line for line in text.decode(errors='replace').splitlines()
              if line.strip() and not line.startswith(verdict.STATS)]
-    return [f'  {side} stderr: {line}' for line in lines[-5:]]
+    return [f'  {name} stderr: {line}' for line in lines[-5:]]
 
 
 def ratio_in_words(native, libmn, less, more):
@@ -152,33 +208,11 @@ def ratio_in_words(native, libmn, less, more):
     if min(native, libmn) <= 0:
         return less if libmn < native else more
     ratio = max(native, libmn) / min(native, libmn)
-    number = f'{ratio:,.0f}' if ratio >= 100 else f'{ratio:.1f}' if ratio >= 10 else f'{ratio:.2f}'
-    return f'{number}x {less if libmn < native else more}'
+    return f'{times(ratio)}x {less if libmn < native else more}'
 
 
-def describe(result):
-    """The comparison as a table: median (lowest to highest) of each side, and the ratio."""
-    rows = [['', '1:1', 'M:N', 'M:N is']]
-    for metric, title, write, less, more in METRICS:
-        native, libmn = result.values(metric)
-        words = ratio_in_words(*result.medians(metric), less, more)
-        if words not in ('-', 'the same') and _overlap(native, libmn):
-            words += ' (within the spread)'
-        rows.append([title, _summary(native, write), _summary(libmn, write), words])
-    return table(rows)
-
-
-def _summary(values, write):
-    if not values:
-        return '-'
-    middle = write(statistics.median(values))
-    if len(values) == 1:
-        return middle
-    return f'{middle} ({write(min(values))} to {write(max(values))})'
-
-
-def _overlap(a, b):
-    return len(a) > 1 and len(b) > 1 and min(a) <= max(b) and min(b) <= max(a)
+def times(ratio):
+    return f'{ratio:,.0f}' if ratio >= 100 else f'{ratio:.1f}' if ratio >= 10 else f'{ratio:.2f}'
 
 
 def table(rows):
@@ -188,23 +222,3 @@ def table(rows):
              for row in rows]
     lines.insert(1, '  '.join('-' * width for width in widths))
     return lines
-
-
-def as_json(result, procs):
-    """Everything measured, for other programs to read."""
-    def side(runs):
-        return [{'status': run.status, 'stdout_sha256': run.output,
-                 **{metric[0]: getattr(run, metric[0]) for metric in METRICS}} for run in runs]
-    return {
-        'command': result.argv,
-        'procs': procs,
-        'same': result.same,
-        'differences': result.differences,
-        'notes': result.notes,
-        'units': {'wall': 's', 'user': 's', 'system': 's', 'switches': 'count',
-                  'memory': 'bytes', 'threads': 'count'},
-        '1:1': side(result.native),
-        'm:n': side(result.libmn),
-        'medians': {metric[0]: dict(zip(('1:1', 'm:n'), result.medians(metric[0])))
-                    for metric in METRICS},
-    }

@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(os.path.realpath(__file__)))
 ROOT = os.path.normpath(os.path.join(HERE, '..', '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import compare, preload, sample  # noqa: E402
+from mnlib import compare, metrics, preload, sample  # noqa: E402
 
 RUNS = 3
 RUN_TIMEOUT = 60
@@ -65,9 +65,9 @@ def row(program, result):
     if not result.native or not result.libmn or any(
             run.timed_out for run in result.native + result.libmn):
         return [program.what, '-', '-', '-', '-', verdict]
-    threads = ' : '.join('-' if side is None else compare.count(side)
+    threads = ' : '.join('-' if side is None else metrics.count(side)
                          for side in result.medians('threads'))
-    return [program.what, compare.seconds(native), compare.seconds(libmn),
+    return [program.what, metrics.seconds(native), metrics.seconds(libmn),
             compare.ratio_in_words(native, libmn, 'faster', 'slower'), threads, verdict]
 
 

@@ -14,74 +14,109 @@ import subprocess
 import tempfile
 import time
 
-from . import process, proctree
+from . import interrupt, metrics, process, proctree
 
 # Sampling starts fast, for short runs, and slows down so that it costs long ones nothing.
 FIRST_SAMPLE_SECONDS = 0.002
 LAST_SAMPLE_SECONDS = 0.02
 TREE_SECONDS = 0.2
 
+# Of a program's output, where figures are looked for.
+METRIC_BYTES = 16 << 20
+
 
 class Run:
-    """One run and its costs. Every name in compare.METRICS is an attribute; None: not known."""
+    """One run and its costs. The keys of metrics.BUILT_IN are attributes; None: not known."""
 
     def __init__(self):
         self.status = None
+        self.ending = None      # how it ended, in words
         self.timed_out = False
         self.output = None      # a digest of stdout
         self.out = b''          # its beginning
         self.err = b''          # the end of stderr
+        self.server_err = None  # of a server under load, whose stderr is not `err`
+        self.preloaded = False  # whether libmn was seen in a process
+        self.begin = None       # seconds on the monotonic clock
         self.wall = self.user = self.system = None
         self.switches = self.memory = self.threads = None
+        self.figures = {}       # what the program says of itself, by Metric.key
+
+    @property
+    def cpu(self):
+        return None if self.user is None else self.user + self.system
 
 
-class _Sampler:
+class Sampler:
     """Follows the process tree: peak number of kernel threads, peak memory of one process."""
 
-    def __init__(self, pid):
-        self._pids = [pid]
+    def __init__(self, pid, library=None):
+        self.pids = [pid]
+        self._library = library and os.path.realpath(library)
+        self.preloaded = False      # whether `library` was seen in one of them
         self._next_tree = time.monotonic() + TREE_SECONDS / 4
         self.threads = 0
         self.memory = 0
 
     def sample(self):
         if time.monotonic() >= self._next_tree:
-            self._pids = proctree.descendants(self._pids[0])
+            self.pids = proctree.descendants(self.pids[0])
             self._next_tree = time.monotonic() + TREE_SECONDS
         threads = 0
-        for pid in self._pids:
+        for pid in self.pids:
             fields = proctree.status(pid)
             threads += int(fields.get('Threads', '0'))
             self.memory = max(self.memory, int(fields.get('VmHWM', '0').split()[0]) * 1024)
         self.threads = max(self.threads, threads)
+        if self._library and not self.preloaded:
+            self.preloaded = any(proctree.maps(pid, self._library) for pid in self.pids)
 
 
-def measure(argv, env, stdin_path=os.devnull, timeout=None, keep=4096):
-    """Runs `argv` with stdin from a file; keeps `keep` bytes of stdout and of stderr."""
+def measure(argv, env, stdin_path=os.devnull, timeout=None, keep=4096, wanted=(), library=None):
+    """Runs `argv` with stdin from a file; keeps `keep` bytes of stdout and of stderr.
+
+    `wanted`: the Metrics to find in its output; BadMetric when one is not there.
+    `library`: to look for in the process.
+    """
     run = Run()
     with open(stdin_path, 'rb') as stdin, tempfile.TemporaryFile() as out, \
-            tempfile.TemporaryFile() as err:
+            tempfile.TemporaryFile() as err, interrupt.held():
         begin = time.monotonic()
         child = subprocess.Popen(argv, env=env, stdin=stdin, stdout=out, stderr=err,
                                  start_new_session=True)
-        sampler = _Sampler(child.pid)
         try:
-            run.timed_out = not _follow(child, sampler, begin, timeout)
-            run.wall = time.monotonic() - begin
+            interrupt.allow()
+            sampler = Sampler(child.pid, library)
+            run.timed_out = not follow(child, sampler.sample, begin, timeout)
+            run.begin, run.wall = begin, time.monotonic() - begin
         finally:
-            _end(child.pid)
-        _, status, usage = os.wait4(child.pid, 0)
-        run.status = child.returncode = os.waitstatus_to_exitcode(status)
-        _account(run, usage, sampler)
-        run.output = _digest(out)
-        out.seek(0)
-        run.out = out.read(keep)
-        err.seek(max(0, os.fstat(err.fileno()).st_size - keep))
-        run.err = err.read()
+            end(child.pid)
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        run.status = child.returncode
+        run.ending = process.ending(run.status)
+        account(run, usage, sampler)
+        read_output(run, out, err, keep, wanted)
     return run
 
 
-def _follow(child, sampler, begin, timeout):
+def read_output(run, out, err, keep, wanted):
+    if wanted and not run.timed_out:
+        keep = METRIC_BYTES
+    run.output = _digest(out)
+    out.seek(0)
+    run.out = out.read(keep)
+    err.seek(max(0, os.fstat(err.fileno()).st_size - keep))
+    run.err = err.read()
+    if wanted and not run.timed_out and run.status == 0:
+        text = run.out.decode(errors='replace')
+        run.figures = metrics.extract(wanted, text, run.err.decode(errors='replace'))
+        if os.fstat(out.fileno()).st_size <= keep:
+            run.output = hashlib.sha256(metrics.mask(wanted, text).encode()).hexdigest()
+
+
+def follow(child, sample, begin, timeout):
+    """Calls `sample` now and then until the child ended: True; False at the time limit."""
     deadline = begin + timeout if timeout else None
     interval = FIRST_SAMPLE_SECONDS
     try:
@@ -97,7 +132,7 @@ def _follow(child, sampler, begin, timeout):
                     return True
             elif process.wait_until(child, interval):
                 return True
-            sampler.sample()
+            sample()
             if deadline and time.monotonic() > deadline:
                 return False
             interval = min(interval * 1.2, LAST_SAMPLE_SECONDS)
@@ -106,11 +141,12 @@ def _follow(child, sampler, begin, timeout):
             os.close(handle)
 
 
-def _account(run, usage, sampler):
+def account(run, usage, sampler):
     run.user = usage.ru_utime
     run.system = usage.ru_stime
     run.switches = usage.ru_nvcsw + usage.ru_nivcsw
     run.threads = sampler.threads or None
+    run.preloaded = sampler.preloaded
     # ru_maxrss starts from the memory of whoever called exec, here this interpreter. Below that
     # it says nothing, and the sampled high-water mark is the better figure.
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -126,7 +162,7 @@ def _digest(file):
     return digest.hexdigest()
 
 
-def _end(pid):
+def end(pid):
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

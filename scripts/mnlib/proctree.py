@@ -17,14 +17,24 @@ def descendants(pid):
     children = {}
     for name in os.listdir('/proc') if os.path.isdir('/proc') else []:
         if name.isdigit():
-            # The command name may hold spaces and parentheses: count from the last one.
-            fields = _read(f'/proc/{name}/stat').rpartition(')')[2].split()
+            fields = stat(name)
             if len(fields) > 1:
                 children.setdefault(int(fields[1]), []).append(int(name))
     tree = [pid]
     for member in tree:
         tree += children.get(member, [])
     return tree
+
+
+def stat(pid):
+    """The fields of /proc/PID/stat after the name, from the state on; empty when it is gone."""
+    # The name may hold spaces and parentheses: count from the last one.
+    return _read(f'/proc/{pid}/stat').rpartition(')')[2].split()
+
+
+def maps(pid, path):
+    """Whether a process has this file in its memory."""
+    return any(line.endswith(path) for line in _read(f'/proc/{pid}/maps').splitlines())
 
 
 def status(pid):

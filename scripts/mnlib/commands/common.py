@@ -51,7 +51,7 @@ def check_command(options, parser):
     if options.command[:1] == ['--']:
         del options.command[0]
     if not options.command:
-        fail(f'no command: {parser.usage}', parser.failed)
+        fail(f'no command: {parser.usage.splitlines()[0]}', parser.failed)
     try:
         library = preload.find_library(options.lib)
         return library, preload.check_program(options.command[0], library)

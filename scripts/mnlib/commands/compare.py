@@ -1,20 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mn compare: the same command at 1:1 and at M:N, in turn."""
+"""mn compare: the same program at 1:1 and at M:N, in turn."""
 
-import json
-import os
-import sys
-
-from .. import compare
-from . import common
+from ..progress import Bar
+from ..report import figures, page, words
+from . import common, measured
 
 NAME = 'compare'
-HELP = 'run a command both ways and compare'
+HELP = 'is M:N better for a program than 1:1, and why'
 DESCRIPTION = '''
-Runs the command at 1:1 (without libmn) and at M:N (with it) in turn, after one run that only
-warms the caches, and prints medians with the lowest and highest figure. Each run reads the same
-standard input when that is a file, and nothing otherwise. What it writes on standard output is
-compared; standard error is not.
+Runs a program at 1:1 (without libmn) and at M:N (with it) in turn, after one run at 1:1 that only
+warms the caches, and says which is better, how sure that is, and what each cost: time, CPU,
+context switches, kernel threads, memory. A pair is one run of each, back to back; a difference
+counts when the 95 % interval of the pairs' median ratio leaves out 1.
+
+Each run reads the same standard input when that is a file, and nothing otherwise. What it writes
+on standard output is compared; standard error is not.
+'''
+EPILOG = r'''
+examples:
+  mn compare -- pigz -k -c big.log
+      ten pairs of runs, judged by wall time
+  mn compare -n 20 --html report.html --json report.json -- xz -T4 -k -c big.log
+      twenty pairs; also a page to look at and the figures for a program
+  mn compare --also procs=1,2,4 --also preempt_ms=0 -- ./app
+      more variants: libmn's options without MN_, in small letters (MN_HELP=1 lists them)
+  mn compare --also mode=1:1 -- ./app
+      is it libmn's threads or its mere presence?
+  mn compare --metric 'events: +(\d+)' --metric-less 'p95=95th percentile: +([\d.]+)' -- \
+      sysbench threads --threads=64 run
+      judged by what the program says of itself; a REGEX that holds a = needs a NAME=
+  mn compare --server './server --port 8080' --wait 8080 \
+      --load 'wrk -t2 -c100 -d5 http://localhost:8080/' --metric 'Requests/sec: +([\d.]+)'
+      a server under load: costs are the server's, time and figures the load generator's
+
+exit status: 0; 1 when results differ between 1:1 and M:N, or a run took longer than --timeout;
+125 when mn itself fails, 126 or 127 when there is no such command, 128 + N after signal N.
 '''
 
 DIFFERENT = 1
@@ -22,42 +42,35 @@ DIFFERENT = 1
 
 def add_options(parser):
     parser.description = DESCRIPTION
-    common.add_program_options(parser)
-    parser.add_argument('-n', type=common.number(1, 1000), default=5, metavar='RUNS', dest='runs',
-                        help='runs on each side; default 5')
-    parser.add_argument('--timeout', type=common.number(1, 86400), metavar='SECONDS',
-                        help='end a run that takes longer; default: never')
-    parser.add_argument('--json', metavar='FILE', help='also write all figures to FILE')
+    parser.epilog = EPILOG
+    parser.add_argument('-n', type=common.number(1, 1000), default=10, metavar='PAIRS', dest='runs',
+                        help='runs of each variant; default 10, less than 6 show nothing')
+    parser.add_argument('--also', action='append', default=[], metavar='NAME=VALUE[,VALUE...]',
+                        help='further variants of M:N, by an option of libmn; repeatable')
+    measured.add_options(parser)
+    parser.add_argument('--html', metavar='FILE', help='also write a page with plots to FILE')
+    parser.add_argument('--json', metavar='FILE',
+                        help='also write all figures to FILE (schema.json in mnlib/report)')
 
 
 def main(options, parser):
-    library, _ = common.check_command(options, parser)  # it finds its own way, under its own name
+    for path in filter(None, (options.json, options.html)):
+        measured.check_writable(path, parser.failed)
+    subject = measured.Subject(options, parser)
+    sides = 2 + sum(text.count(',') + 1 for text in options.also)
+    bar = Bar(1 + options.runs * sides)
+    with measured.one_line_errors(parser.failed, bar.clear):
+        series = subject.series(options.also, bar)
+        for _ in range(options.runs):
+            if not series.round():
+                break
+        result = series.judge()
+    bar.clear()
     if options.json:
-        directory = os.path.dirname(os.path.abspath(options.json))
-        if not os.access(directory, os.W_OK):
-            common.fail(f'{options.json}: cannot be written')
-    result = compare.compare(options.command, library, options.runs, options.procs,
-                             common.stdin_file(), options.timeout, progress=progress_dots())
-    if sys.stderr.isatty():
-        print('\r\033[K', end='', file=sys.stderr)
-    contexts = options.procs or os.environ.get('MN_PROCS') or 'one for each CPU'
-    print(' '.join(options.command))
-    print(f'{len(result.native)} + {len(result.libmn)} runs; scheduling contexts: {contexts}; '
-          f'CPUs: {len(os.sched_getaffinity(0))}\n')
-    print('\n'.join(compare.describe(result)))
-    print(f'\nsame output and exit status: {result.same}')
-    for line in result.differences:
-        print(line)
-    for line in result.notes:
-        print(f'note: {line}')
-    if options.json:
-        with open(options.json, 'w') as file:
-            json.dump(compare.as_json(result, options.procs), file, indent=1)
-            file.write('\n')
+        measured.write(options.json, lambda file: figures.write(
+            file, result, options.procs, subject.library), parser.failed)
+    if options.html:
+        measured.write(options.html, lambda file: page.write(
+            file, result, options.procs, subject.library), parser.failed)
+    measured.say(words.text(result, options.procs), parser.failed)
     return DIFFERENT if result.differences else 0
-
-
-def progress_dots():
-    if not sys.stderr.isatty():
-        return None
-    return lambda: print('.', end='', file=sys.stderr, flush=True)

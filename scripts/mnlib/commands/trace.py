@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from .. import compare, preload, process, traces
+from .. import compare, metrics, preload, process, traces
 from . import common
 
 NAME = 'trace'
@@ -91,7 +91,7 @@ def summarise(path):
         common.fail(str(error) if isinstance(error, traces.Damaged)
                     else f'{path}: {error.strerror}')
     print(f'{path}: {trace.count:,} turns of {trace.threads:,} threads in '
-          f'{compare.seconds(trace.seconds)}'
+          f'{metrics.seconds(trace.seconds)}'
           + (f'; {trace.unrecorded:,} more were not recorded' if trace.unrecorded else '')
           + ('' if trace.complete else '; the end is missing'))
     found = sorted(traces.waits(trace).items(), key=lambda item: -item[1].microseconds)
@@ -111,5 +111,5 @@ def row(key, wait):
     if wait.wakers:
         name, count = wait.wakers.most_common(1)[0]
         who = f'{name} ({count / wait.count:.0%})'
-    return [what, f'{wait.count:,}', compare.seconds(wait.microseconds / 1e6),
-            compare.seconds(wait.longest / 1e6), who]
+    return [what, f'{wait.count:,}', metrics.seconds(wait.microseconds / 1e6),
+            metrics.seconds(wait.longest / 1e6), who]

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A comparison in sentences and as a table."""
+
+import os
+import shlex
+import statistics
+
+from .. import compare, variants
+
+LEVEL = '95 % interval'
+
+
+def command_line(program):
+    if hasattr(program, 'server'):
+        return f'{shlex.join(program.server)}   under   {shlex.join(program.load)}'
+    return shlex.join(program.argv)
+
+
+def verdict(result, name='M:N'):
+    """The answer, in a sentence or two, by the first metric."""
+    if result.differences:
+        first = result.differences[0]
+        return (f'The results differ: {first}.' if not result.timed_out() else
+                f'Not measured: {first}.')
+    unseen = [note for note in result.notes if note.startswith(f'{name}: libmn was not at work')]
+    if unseen:
+        return f'This compares nothing: {unseen[0]}.'
+    return (_failed(result) if name == 'M:N' else '') + _ratio(result, name)
+
+
+def _failed(result):
+    failed = next((note for note in result.notes if note.startswith('the command ended with')), None)
+    return f'It failed both ways: {failed}. ' if failed else ''
+
+
+def _ratio(result, name):
+    metric = result.metrics[0]
+    estimate = result.estimate(metric, name)
+    pairs = f'over {result.pairs()} pair{"s" if result.pairs() != 1 else ""}'
+    # "M:N is 1.2 times faster" says itself that it is time; other figures are named.
+    subject = name if metric.key == 'wall' else f'{metric.title} of {name}'
+    if estimate is None:
+        return f'No ratio of {metric.title} can be told: a figure is zero, negative or missing.'
+    if estimate.low is None:
+        return (f'No difference could be shown: {result.pairs()} pairs are too few to tell one from '
+                'noise; at least 6 are needed (-n).')
+    if not estimate.shown():
+        most = max(estimate.high, 1 / estimate.low) - 1
+        return (f'No difference could be shown: {subject} is {interval(estimate)} times as good as '
+                f'{"1:1" if metric.key == "wall" else "at 1:1"} ({LEVEL}), {pairs}. If there is one, it is likely less than {_percent(most)} %.')
+    better = estimate.ratio > 1
+    ratio, low, high = ((estimate.ratio, estimate.low, estimate.high) if better else
+                        (1 / estimate.ratio, 1 / estimate.high, 1 / estimate.low))
+    return (f'{subject} is {compare.times(ratio)} times {metric.better if better else metric.worse} '
+            f'({LEVEL} {compare.times(low)} to {compare.times(high)}) {pairs}{_threads(result, name)}.')
+
+
+def _percent(part):
+    return f'{part * 100:,.0f}' if part >= 0.1 else f'{part * 100:.2g}'
+
+
+def further(result):
+    """The sentences for the variants of --also."""
+    found = []
+    for variant in result.variants[2:] if not result.differences else ():
+        sentence = verdict(result, variant.name)
+        named = variant.name in sentence
+        found.append(sentence if named else f'{variant.name}: {sentence}')
+    return found
+
+
+def _threads(result, name):
+    metric = next(each for each in result.metrics if each.key == 'threads')
+    native, libmn = result.median(metric, '1:1'), result.median(metric, name)
+    if native is None or libmn is None or round(native) == round(libmn):
+        return ''
+    threads = 'thread' if round(libmn) == 1 else 'threads'
+    return f'; it used {metric.write(libmn)} kernel {threads} where 1:1 used {metric.write(native)}'
+
+
+def interval(estimate):
+    return f'{compare.times(estimate.low)} to {compare.times(estimate.high)}'
+
+
+def judgement(metric, estimate, same=False):
+    """'1.53x faster (1.49 to 1.58)': what a table says of a ratio."""
+    if same:
+        return 'the same'
+    if estimate is None:
+        return '-'
+    better = estimate.ratio > 1
+    ratio = estimate.ratio if better else 1 / estimate.ratio
+    text = f'{compare.times(ratio)}x {metric.better if better else metric.worse}'
+    if estimate.low is None:
+        return f'{text} (too few pairs to be sure)'
+    if not estimate.shown():
+        return f'no difference shown ({interval(estimate)})'
+    low, high = sorted((estimate.low, estimate.high) if better else
+                       (1 / estimate.low, 1 / estimate.high))
+    return f'{text} ({compare.times(low)} to {compare.times(high)})'
+
+
+def rows(result):
+    """(metric, figures of each variant, Estimates of all but the first, whether all are equal)."""
+    for metric in result.metrics:
+        values = [result.values(metric, variant.name) for variant in result.variants]
+        same = len({value for each in values for value in each}) == 1
+        yield metric, values, [result.estimate(metric, variant.name)
+                               for variant in result.variants[1:]], same
+
+
+def table(result):
+    """Median (lowest to highest) of each variant, and what M:N is against 1:1."""
+    lines = []
+    if len(result.variants) == 2:
+        cells = [['', '1:1', 'M:N', 'M:N is']]
+        for metric, values, (estimate,), same in rows(result):
+            cells.append([metric.title, *(summary(each, metric.write) for each in values),
+                          judgement(metric, estimate, same)])
+        return compare.table(cells)
+    for metric, values, estimates, same in rows(result):
+        cells = [[metric.title, 'median (lowest to highest)', 'against 1:1']]
+        for variant, figures, estimate in zip(result.variants, values, [None, *estimates]):
+            cells.append([variant.name, summary(figures, metric.write),
+                          '' if variant.name == '1:1' else judgement(metric, estimate, same)])
+        lines += compare.table(cells) + ['']
+    return lines[:-1]
+
+
+def summary(values, write):
+    if not values:
+        return '-'
+    middle = write(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f'{middle} ({write(min(values))} to {write(max(values))})'
+
+
+def text(result, procs):
+    """All of it, a list of lines."""
+    lines = [verdict(result), *further(result)]
+    lines += ['', command_line(result.program),
+              f'{result.pairs()} pairs; scheduling contexts: {variants.contexts(procs)}; '
+              f'CPUs: {len(os.sched_getaffinity(0))}', '']
+    lines += table(result)
+    lines += ['', f'same output and exit status: {result.same}', *result.differences]
+    return lines + [f'note: {line}' for line in result.notes]

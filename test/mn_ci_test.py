@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests mn ci with a stub for libmn.so. The program's own figures stand in for times."""
+
+import json
+import os
+import random
+import unittest
+
+from mn_stub import folder, mn, script, stub
+from mnlib import estimate, gate
+
+# Writes $FIGURE at M:N and 100 at 1:1; bash, which ends by exit(), where the stub speaks.
+PROGRAM = '''#!/bin/bash
+if [ -n "$LD_PRELOAD" ]; then echo "qps: ${FIGURE-100}"; else echo "qps: 100"; fi
+'''
+
+
+class Ci(unittest.TestCase):
+    def setUp(self):
+        self.baseline = os.path.join(folder, self.id() + '.json')
+        self.program = script(PROGRAM, 'ci-program')
+
+    def ci(self, *options, figure=100, command=None, env=None):
+        return mn('ci', '--lib', stub, '--min-runs', '6', '--max-runs', '9', '--metric', r'qps: ([\d.]+)',
+                  *options, '--', *(command or [self.program]), env={'FIGURE': str(figure), **(env or {})})
+
+    def ended(self, status, text, *options, **more):
+        done = self.ci(*options, **more)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertIn(text, done.stdout)
+        self.assertEqual(done.stderr, '')
+        return done.stdout
+
+    def refused(self, text, *options, **more):
+        done = self.ci(*options, **more)
+        self.assertEqual((done.returncode, done.stdout), (2, ''), done.stderr)
+        self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith('mn: '), done.stderr)
+        self.assertIn(text, done.stderr)
+
+    def test_without_baseline_against_native(self):
+        self.ended(0, '### libmn: pass\n')
+        self.ended(0, '### libmn: pass\n', figure=96)
+        self.assertIn('| qps | 100 | 90 | 0.90 (0.90 to 0.90) | - | 0.95 | **regression** |',
+                      self.ended(1, '### libmn: **regression**', figure=90))
+        self.ended(0, 'pass', '--fail-below', '0.8', figure=90)
+
+    def test_less_is_better(self):
+        options = ('--lib', stub, '--min-runs', '6', '--max-runs', '6', '--metric-less',
+                   r'p95=qps: ([\d.]+)', '--', self.program)
+        self.assertEqual(mn('ci', *options, env={'FIGURE': '90'}).returncode, 0)
+        self.assertEqual(mn('ci', *options, env={'FIGURE': '110'}).returncode, 1)
+
+    def test_baseline(self):
+        given = ('--baseline', self.baseline)
+        self.refused('no such file; --write-baseline makes it', *given)
+        self.ended(0, f'Wrote {self.baseline}', *given, '--write-baseline', figure=150)
+        with open(self.baseline) as file:
+            self.assertEqual(json.load(file)['metrics']['qps']['ratio'], 1.5)
+        self.ended(0, 'pass', *given, '--write-baseline', figure=149)
+        self.assertIn('M:N is worse than its baseline: 0.87 times',
+                      self.ended(1, '| 1.50 | 1.42 |', *given, figure=130))
+        self.ended(0, f'Wrote {self.baseline}', *given, '--update', figure=130)
+        self.ended(0, 'pass', *given, figure=130)
+
+    def test_baseline_that_will_not_do(self):
+        given = ('--baseline', self.baseline)
+        self.ended(0, 'Wrote', *given, '--update')
+        self.refused('of another command', *given, command=[self.program, 'more'])
+        with open(self.baseline) as file:
+            content = json.load(file)
+        for text, change in (('not a baseline', {'kind': 'else'}), ('schema 2', {'schema': 2}),
+                             ('nothing of qps', {'metrics': {}}),
+                             ('no ratios', {'metrics': {'qps': {'pairs': [0] * 9}}}),
+                             ('1 pairs', {'metrics': {'qps': {'pairs': [1]}}})):
+            with open(self.baseline, 'w') as file:
+                json.dump({**content, **change}, file)
+            self.refused(text, *given)
+        with open(self.baseline, 'w') as file:
+            file.write('{')
+        self.refused('not JSON', *given)
+
+    def test_usage(self):
+        self.refused('need --baseline', '--update')
+        self.refused('is less than --min-runs', '--max-runs', '6', '--min-runs', '7')
+        self.refused('not a ratio', '--fail-below', 'much')
+        self.refused('not found', command=['no-such-program'])
+        self.refused('No such file or directory', '--summary', '/no/where')
+        self.refused('No space left', '--summary', '/dev/full')
+        self.refused('No space left', '--baseline', '/dev/full', '--update')
+
+    def test_results_that_differ(self):
+        program = script(PROGRAM + 'echo "$LD_PRELOAD"\n', 'ci-differs')
+        self.ended(3, 'results differ', command=[program])
+        program = script(PROGRAM + 'test -z "$LD_PRELOAD" || sleep 100\n', 'ci-hangs')
+        self.ended(3, 'no end within the time limit at M:N', '--timeout', '1', command=[program])
+        self.ended(3, 'results differ', '--baseline', self.baseline, '--update', '--timeout', '1',
+                   command=[program])
+        self.assertFalse(os.path.exists(self.baseline))
+
+    def test_program_that_fails_measures_nothing(self):
+        self.refused('exit status 4: nothing to measure', command=[script(PROGRAM + 'exit 4\n', 'ci-4')])
+        self.refused('at 1:1', '--timeout', '1', command=[script('#!/bin/sh\nsleep 100\n', 'ci-sleep')])
+
+    def test_could_not_tell(self):
+        noisy = script(f'#!/bin/bash\nn=$(cat {folder}/n 2>/dev/null || echo 0)\n'
+                       f'echo $((n + 1)) >{folder}/n\necho qps: $((n % 5 * 30 + 10))\n', 'ci-noisy')
+        said = self.ended(0, 'pass, but could not tell', command=[noisy])
+        self.assertIn('`, 9 pairs', said)    # it went on to the last
+        self.ended(1, 'which --strict takes for a failure', '--strict', command=[noisy])
+
+    def test_summary_goes_where_github_wants_it(self):
+        paths = [os.path.join(folder, name) for name in ('github.md', 'own.md')]
+        with open(paths[0], 'w') as file:
+            file.write('before\n')
+        env = {'GITHUB_STEP_SUMMARY': paths[0]}
+        said = self.ended(0, 'pass', env=env)
+        self.ended(0, 'pass', '--summary', paths[1], env=env)
+        with open(paths[0]) as file:
+            self.assertEqual(file.read(), 'before\n' + said)
+        with open(paths[1]) as file:
+            self.assertIn('### libmn: pass', file.read())
+
+
+class Gate(unittest.TestCase):
+    def test_looks(self):
+        self.assertEqual(gate.looks(10, 50), [10, 15, 22, 33, 50])
+        self.assertEqual(gate.looks(6, 6), [6])
+        self.assertEqual(gate.looks(6, 7), [6, 7])
+
+    def outcomes(self, shift, base, trials=40):
+        """Of simulated builds, 4 % noise a pair, that look after 10, 15, 22, 33 and 50 pairs."""
+        chance = random.Random(11)
+        numbers = gate.looks(10, 50)
+        level = 1 - (1 - estimate.LEVEL) / len(numbers)
+        outcomes = []
+        for _ in range(trials):
+            logs = [chance.gauss(shift, 0.04) for _ in range(50)]
+            against = [chance.gauss(0, 0.04) for _ in range(30)] if base else ()
+            outcome = gate.UNSURE
+            for number in numbers:
+                outcome = gate.judge(logs[:number], 0.95, level, against)[1]
+                if outcome != gate.UNSURE:
+                    break
+            outcomes.append(outcome)
+        return outcomes
+
+    def test_false_alarms_and_misses(self):
+        for base in (False, True):
+            same = self.outcomes(0, base)
+            self.assertLessEqual(same.count(gate.REGRESSION), 1)
+            self.assertGreaterEqual(same.count(gate.PASS), 27)
+            slower = self.outcomes(-0.105, base)    # a tenth less
+            self.assertLessEqual(slower.count(gate.PASS), 1)
+            self.assertGreaterEqual(slower.count(gate.REGRESSION), 27)
+            edge = self.outcomes(-0.0513, base)     # as bad as may be: alarms are mistakes
+            self.assertLessEqual(edge.count(gate.REGRESSION), 2)
+
+    def test_worst_counts(self):
+        made = [gate.Finding(None, None, None, outcome, None)
+                for outcome in (gate.PASS, gate.UNSURE, gate.REGRESSION)]
+        self.assertEqual(gate.overall(made), gate.REGRESSION)
+        self.assertEqual(gate.overall(made[:2]), gate.UNSURE)
+        self.assertEqual(gate.overall(made[:1]), gate.PASS)
+
+
+if __name__ == '__main__':
+    unittest.main()
