@@ -6,6 +6,6 @@ exit status. One that starts programs calls common.add_program_options and finds
 in options.command.
 """
 
-from . import compare, run, trace
+from . import compare, run, stacks, top, trace
 
-ALL = (run, compare, trace)
+ALL = (run, compare, trace, top, stacks)
