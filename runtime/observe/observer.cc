@@ -165,6 +165,8 @@ bool note_request(const siginfo_t* info) {
   if (info->si_code != SI_QUEUE || (value & ~uint64_t{UINT32_MAX}) != kDumpRequest) return false;
   if (info->si_pid <= 0 || !can_dump()) return true;
   uint64_t from = static_cast<uint64_t>(info->si_pid) << 32 | (value & UINT32_MAX);
+  for (auto& request : g_requests)
+    if (request.load(std::memory_order_relaxed) == from) return true;  // sent again: signals do not queue
   for (auto& request : g_requests) {
     uint64_t none = 0;
     if (!request.compare_exchange_strong(none, from, std::memory_order_relaxed)) continue;

@@ -19,7 +19,9 @@ SI_QUEUE = -1
 SYS_RT_TGSIGQUEUEINFO = 297    # x86-64, as libmn
 PR_SET_DUMPABLE = 4
 PIPE_BYTES = 1 << 20
-END = 'libmn: end of dump\n'
+END = b'libmn: end of dump\n'
+SEND_AGAIN = 0.5    # seconds
+F_SETPIPE_SZ = 1031
 
 THREAD = re.compile(r'((?:main |kernel )?thread(?: (\d+))?)(?: "(.*)")? \(0x[0-9a-f]+\) \[(.*)\]:$')
 FRAME = re.compile(r'    (?:#\d+ )(.*)$')
@@ -85,55 +87,65 @@ def become_owner_of(process):
 
 def request(process, state, seconds):
     """The text of a dump. Raises Refused, or Ended."""
-    refusal = why_not_asked(process, state)
-    if refusal:
-        raise Refused(refusal)
-    sig = process.layout.variable(process.read, 'stand_in_signal')
+    _check(process, state)
     become_owner_of(process)
     reader, writer = os.pipe()
     try:
-        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ if hasattr(fcntl, 'F_SETPIPE_SZ') else 1031, PIPE_BYTES)
+        fcntl.fcntl(reader, F_SETPIPE_SZ, PIPE_BYTES)
     except OSError:
         pass    # it is slower
-    info = SigInfo(number=sig, code=SI_QUEUE, pid=os.getpid(), uid=os.getuid(),
-                   value=process.layout['dump.request'] | reader)
     try:
-        if libc.syscall(SYS_RT_TGSIGQUEUEINFO, process.pid, state.sched('sysmon_ktid'), sig, ctypes.byref(info)) != 0:
-            error = ctypes.get_errno()
-            if error == errno.ESRCH:
-                raise Ended
-            raise Refused(f'process {process.pid}: no signal can be sent to it: {os.strerror(error)}')
-        return _read_all(process, reader, writer, time.monotonic() + seconds, seconds)
+        return _read_all(process, reader, writer, lambda: _send(process, state, reader), seconds)
     finally:
         os.close(reader)
 
 
-def _read_all(process, reader, writer, deadline, seconds):
-    """Until the other side closes the pipe, of which we hold an end until it has come."""
-    pieces = []
+def _check(process, state):
+    refusal = why_not_asked(process, state)
+    if refusal:
+        raise Refused(refusal)
+
+
+def _send(process, state, descriptor):
+    _check(process, state)
+    sig = process.layout.variable(process.read, 'stand_in_signal')
+    info = SigInfo(number=sig, code=SI_QUEUE, pid=os.getpid(), uid=os.getuid(),
+                   value=process.layout['dump.request'] | descriptor)
+    if libc.syscall(SYS_RT_TGSIGQUEUEINFO, process.pid, state.sched('sysmon_ktid'), sig, ctypes.byref(info)) == 0:
+        return
+    error = ctypes.get_errno()
+    if error == errno.ESRCH:
+        raise Ended
+    raise Refused(f'process {process.pid}: no signal can be sent to it: {os.strerror(error)}')
+
+
+def _read_all(process, reader, writer, send, seconds):
+    """Until the dump ends, or the other side closes the pipe, of which we hold an end until it has come. Signals of one
+    number do not queue: one that another mn has just sent may take ours along, so it is sent again."""
+    deadline, again, text = time.monotonic() + seconds, 0, b''
     try:
-        while True:
-            left = deadline - time.monotonic()
-            ready = select.select([reader], [], [], max(min(left, 0.5), 0))[0]
+        while not text.endswith(END):
+            now = time.monotonic()
+            if not text and now >= again:
+                send()
+                again = now + SEND_AGAIN
+            ready = select.select([reader], [], [], max(min(deadline - now, SEND_AGAIN), 0))[0]
             if ready:
                 piece = os.read(reader, PIPE_BYTES)
                 if writer is not None:
                     os.close(writer)
                     writer = None
                 if not piece:
-                    break
-                pieces.append(piece)
-            elif left <= 0:
-                raise Refused(_why_late(process, seconds, bool(pieces)))
+                    raise Ended
+                text += piece
+            elif now >= deadline:
+                raise Refused(_why_late(process, seconds, bool(text)))
             elif not os.path.exists(f'/proc/{process.pid}'):
                 raise Ended
     finally:
         if writer is not None:
             os.close(writer)
-    text = b''.join(pieces).decode(errors='replace')
-    if not text.endswith(END):
-        raise Ended
-    return text
+    return text.decode(errors='replace')
 
 
 def _why_late(process, seconds, begun):
@@ -211,11 +223,23 @@ def describe_group(members):
     numbers = [thread.id for thread, _, _ in members if thread.label.isdigit()]
     others = [thread.label for thread, _, _ in members if not thread.label.isdigit()]
     lines.append('    who: ' + shortened(others + ranges(numbers)))
-    names = collections.Counter(thread.name for thread, _, _ in members if thread.name)
+    names = condensed(thread.name for thread, _, _ in members if thread.name)
     if names:
-        lines.append('    names: ' + shortened([f'"{name}"' + (f' x {n}' if n > 1 else '')
-                                                for name, n in names.most_common()]))
+        lines.append('    names: ' + shortened(names))
     return lines
+
+
+def condensed(names):
+    """"worker3", "worker4", "worker5" as "worker3-5", and how often each comes if that is more than once."""
+    found = collections.Counter(names)
+    numbered, words = {}, []
+    for name, count in found.items():
+        match = re.fullmatch(r'(.*?)(0|[1-9]\d{0,14})', name)
+        if match and count == 1:
+            numbered.setdefault(match[1], []).append(int(match[2]))
+        else:
+            words.append(name if count == 1 else f'{name} x {count:,}')
+    return words + [f'{prefix}{span}' for prefix, numbers in numbered.items() for span in ranges(numbers)]
 
 
 def seconds_of(text):

@@ -229,6 +229,11 @@ class State:
             return f'thread {g.tid - self._first_tid}'
         return f'kernel thread {g.tid}'
 
+    def ids(self, gs):
+        """A number for each: 0 is main, N is what dumps call thread N, of a kernel thread of the program's its own."""
+        main, first = self.sched('main_g'), self._first_tid
+        return {g.address: 0 if g.address == main else g.tid - first if g.tid >= first else g.tid for g in gs}
+
 
 def signed(value):
     return value - (1 << 64) if value >> 63 else value
