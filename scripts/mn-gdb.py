@@ -86,7 +86,9 @@ class Parked(gdb.unwinder.Unwinder):
         sp, pc = pending.read_register('rsp'), pending.read_register('rip')
         if (int(sp), int(pc)) != self.newest:
             return None
-        unwound = pending.create_unwind_info(FrameId(sp, pc))
+        # gdb wants the stack of a caller to lie above.
+        below = gdb.Value(self.registers['rsp'] - 16).cast(sp.type)
+        unwound = pending.create_unwind_info(FrameId(below, pc))
         for name, value in self.registers.items():
             kind = pending.read_register(name).type
             unwound.add_saved_register(name, gdb.Value(value.to_bytes(8, 'little'), kind))

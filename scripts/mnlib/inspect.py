@@ -69,13 +69,12 @@ class Process:
         return f'process {self.pid}: {error.strerror}'
 
     def _find_table(self, mappings):
-        library = [mapping for mapping in mappings
-                   if is_libmn(mapping.path) and mapping.offset == 0 and 'r' in mapping.permissions]
-        if not library:
+        library = loaded_library(mappings)
+        if library is None:
             raise Refused(f'process {self.pid}: it does not have libmn preloaded')
-        self.library = library[0].path
+        self.library = library.path
         try:
-            address = layout.find_symbol(self.read, library[0].low, layout.SYMBOL)
+            address = layout.find_symbol(self.read, library.low, layout.SYMBOL)
         except (Unreadable, Ended):
             address = None
         if address is None:
@@ -126,6 +125,20 @@ class Process:
         """A set of signals, as a number: field SigCgt, SigBlk ... of the process's or a task's status."""
         text = self.proc(f'task/{task}/status' if task else 'status')
         return int(re.search(rf'^{field}:\s*(\w+)', text, re.M)[1], 16)
+
+
+def loaded_library(mappings):
+    """The first mapping of libmn.so as ld.so has mapped it: one that is executable follows. (While it dumps, libmn maps
+    files, itself too, to look up names.)"""
+    first = None
+    for mapping in mappings:
+        if not is_libmn(mapping.path):
+            first = None
+        elif mapping.offset == 0:
+            first = mapping
+        if first is not None and 'x' in mapping.permissions:
+            return first
+    return None
 
 
 def is_libmn(path):
