@@ -40,9 +40,8 @@ def read(address, size):
 
 
 def the_state():
-    symbol = gdb.lookup_minimal_symbol(layout.SYMBOL) if hasattr(gdb, 'lookup_minimal_symbol') else None
     try:
-        address = symbol.value().address if symbol else gdb.parse_and_eval(f'&{layout.SYMBOL}')
+        address = gdb.parse_and_eval(f'&{layout.SYMBOL}')
         found = state.State(layout.Layout(read, int(address)), read)
         if found.sched('started'):
             return found
@@ -149,11 +148,9 @@ def kernel_thread_of(runtime, g):
     return next((thread for thread in gdb.selected_inferior().threads() if thread.ptid[1] == ktid), None)
 
 
-def runs(runtime, g):
+def runs(g):
     """Whether its registers are a kernel thread's."""
-    if g.wired or g.state == 'running':
-        return True
-    return False
+    return bool(g.wired) or g.state == 'running'
 
 
 def in_its_context(runtime, g, function):
@@ -163,7 +160,7 @@ def in_its_context(runtime, g, function):
         raise gdb.GdbError('mn: no kernel thread is selected')
     try:
         frame = gdb.selected_frame()
-        if runs(runtime, g):
+        if runs(g):
             thread = kernel_thread_of(runtime, g)
             if thread is None:
                 raise gdb.GdbError(f'mn: {runtime.label(g)} runs on a kernel thread that gdb does not know')

@@ -55,7 +55,8 @@ class Gdb(unittest.TestCase):
     def test_process_and_core_file(self):
         for env in ({'MN_PROCS': '1'}, {'MN_PROCS': '2'}, {'MN_PROCS': '2', 'MN_SWITCH': 'ucontext'}):
             # gdb does not get past guard markers as it writes a core file; the kernel does.
-            with Program('every_wait', MN_DISABLE='guard_install', MN_STACK_SIZE='65536', **env) as program, tempfile.TemporaryDirectory() as folder:
+            env = {**env, 'MN_DISABLE': 'guard_install', 'MN_STACK_SIZE': '65536'}
+            with Program('every_wait', **env) as program, tempfile.TemporaryDirectory() as folder:
                 pid, core = str(program.ready().child.pid), os.path.join(folder, 'core')
                 self.check(['-p', pid], env.get('MN_SWITCH', 'asm'), f'generate-core-file {core}')
                 program.say()

@@ -203,8 +203,8 @@ class State:
         elif state == 'waiting':
             state = 'runnable'    # about to wait, or woken just now
         name = f[at['name']].partition(b'\0')[0].decode(errors='replace')
-        return G(address, state, f[at['tid']], name, *wait, f[at['m']], f[at['wired']], own_slot, signed(f[at['cpu_ns']]),
-                 f[at['ctx']])
+        return G(address, state, f[at['tid']], name, *wait, f[at['m']], f[at['wired']], own_slot,
+                 signed(f[at['cpu_ns']]), f[at['ctx']])
 
     def _wait(self, waiter, address, data, low):
         size = self._waiter.size
