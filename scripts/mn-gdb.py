@@ -41,7 +41,7 @@ def read(address, size):
 
 def the_state():
     try:
-        address = gdb.parse_and_eval(f'&{layout.SYMBOL}')
+        address = gdb.parse_and_eval(f'&::{layout.SYMBOL}')
         found = state.State(layout.Layout(read, int(address)), read)
         if found.sched('started'):
             return found
