@@ -181,6 +181,8 @@ install: all
 	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
 	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
+	install -d $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(PREFIX)/lib
+	install -m 644 scripts/mn-gdb.py $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(PREFIX)/lib/libmn.so-gdb.py
 	install -m 644 scripts/mnlib/commands/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands/
 	install -m 644 scripts/mnlib/report/*.py scripts/mnlib/report/schema.json $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report/
 

@@ -34,10 +34,12 @@ def the_library():
 class Program:
     """A program of test/observe under libmn, and what it has written so far."""
 
-    def __init__(self, *argv, lib=None, ignore=None, **env):
+    def __init__(self, *argv, lib=None, ignore=None, user=None, **env):
         def at_start():
             if ignore:
                 signal.signal(ignore, signal.SIG_IGN)
+            if user:
+                os.setuid(user)
 
         env = {**preload.libmn_environment(lib or the_library(), suite.clean_environment()), **env}
         argv = [os.path.join(PROGRAMS, argv[0]), *argv[1:]]

@@ -27,21 +27,18 @@ void (*mn_bottom_target)() = nullptr;
 }
 
 namespace mn {
+
+constinit SwitchKind switch_kind = SwitchKind::kArchPrctl;
+
 namespace {
 
 constexpr unsigned kHwcap2FsGsBase = 1u << 1;  // Linux Documentation/arch/x86/x86_64/fsgs.rst
 constexpr size_t kFrameSize = 0x40;
 
-struct Frame {  // as drawn in switch.S
-  uint32_t mxcsr;
-  uint16_t x87_control;
-  uint16_t padding;
-  uint64_t r15, r14, r13, r12, rbx, rbp, return_address;
-};
-static_assert(sizeof(Frame) == kFrameSize);
-static_assert(offsetof(Frame, r12) == 0x20 && offsetof(Frame, rbx) == 0x28 && offsetof(Frame, return_address) == 0x38);
+static_assert(sizeof(SavedFrame) == kFrameSize);
+static_assert(offsetof(SavedFrame, r12) == 0x20 && offsetof(SavedFrame, rbx) == 0x28 &&
+              offsetof(SavedFrame, return_address) == 0x38);
 
-constinit SwitchKind g_kind = SwitchKind::kArchPrctl;
 constinit bool g_fsgsbase = false;
 
 void ucontext_entry(unsigned entry_lo, unsigned entry_hi, unsigned arg_lo, unsigned arg_hi) {
@@ -86,20 +83,16 @@ void set_thread_pointer(void* tp) {
 void context_init(bool ucontext, bool allow_fsgsbase) {
   g_fsgsbase = allow_fsgsbase && (::getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0;
   if (ucontext)
-    g_kind = SwitchKind::kUcontext;
+    switch_kind = SwitchKind::kUcontext;
   else
-    g_kind = g_fsgsbase ? SwitchKind::kFsGsBase : SwitchKind::kArchPrctl;
-}
-
-SwitchKind context_kind() {
-  return g_kind;
+    switch_kind = g_fsgsbase ? SwitchKind::kFsGsBase : SwitchKind::kArchPrctl;
 }
 
 void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, void* arg) {
-  if (g_kind == SwitchKind::kUcontext) return make_ucontext(ctx, base, size, entry, arg);
+  if (switch_kind == SwitchKind::kUcontext) return make_ucontext(ctx, base, size, entry, arg);
   // After the return address is popped rsp must be a multiple of 16, as before any call.
   uintptr_t top = (reinterpret_cast<uintptr_t>(base) + size) & ~uintptr_t{15};
-  auto* frame = new (reinterpret_cast<void*>(top - kFrameSize)) Frame{};
+  auto* frame = new (reinterpret_cast<void*>(top - kFrameSize)) SavedFrame{};
   __asm__ volatile("stmxcsr %0" : "=m"(frame->mxcsr));
   __asm__ volatile("fnstcw %0" : "=m"(frame->x87_control));
   frame->rbx = reinterpret_cast<uint64_t>(entry);
@@ -109,18 +102,18 @@ void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, voi
 }
 
 void context_switch(Context* from, const Context* to, void* tp) {
-  if (MN_LIKELY(g_kind == SwitchKind::kFsGsBase)) return mn_switch_fsgsbase(&from->sp, to->sp, tp);
-  if (g_kind == SwitchKind::kArchPrctl) return mn_switch_prctl(&from->sp, to->sp, tp);
+  if (MN_LIKELY(switch_kind == SwitchKind::kFsGsBase)) return mn_switch_fsgsbase(&from->sp, to->sp, tp);
+  if (switch_kind == SwitchKind::kArchPrctl) return mn_switch_prctl(&from->sp, to->sp, tp);
   switch_ucontext(from, to, tp);
 }
 
 SavedRegisters context_registers(const Context& ctx) {
-  if (g_kind == SwitchKind::kUcontext) {
+  if (switch_kind == SwitchKind::kUcontext) {
     const auto& r = static_cast<const ucontext_t*>(ctx.sp)->uc_mcontext.gregs;
     auto at = [&r](int index) { return static_cast<uint64_t>(r[index]); };
     return {at(REG_RBX), at(REG_RBP), at(REG_R12), at(REG_R13), at(REG_R14), at(REG_R15), at(REG_RSP), at(REG_RIP)};
   }
-  const auto* f = static_cast<const Frame*>(ctx.sp);
+  const auto* f = static_cast<const SavedFrame*>(ctx.sp);
   return {f->rbx, f->rbp, f->r12, f->r13, f->r14, f->r15, reinterpret_cast<uint64_t>(f + 1), f->return_address};
 }
 

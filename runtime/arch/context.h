@@ -27,7 +27,10 @@ enum class SwitchKind : unsigned char {
 
 // Must precede every other call. `allow_fsgsbase`: false forgets that the CPU has it.
 void context_init(bool ucontext, bool allow_fsgsbase);
-SwitchKind context_kind();
+extern SwitchKind switch_kind;  // which it was
+inline SwitchKind context_kind() {
+  return switch_kind;
+}
 
 // Prepares `ctx` to run entry(arg) on the stack [base, base + size) at the first switch to it, with the floating-point
 // control state of the caller.
@@ -38,6 +41,14 @@ void context_switch(Context* from, const Context* to, void* tp);
 
 // Of the calling kernel thread. All TLS changes with it, `this_g()` included.
 void set_thread_pointer(void* tp);
+
+// What Context::sp points to where assembly switches, as drawn in switch.S; a ucontext_t otherwise.
+struct SavedFrame {
+  uint32_t mxcsr;
+  uint16_t x87_control;
+  uint16_t padding;
+  uint64_t r15, r14, r13, r12, rbx, rbp, return_address;
+};
 
 // What a switched-out context will go on with: for observers of its stack.
 struct SavedRegisters {

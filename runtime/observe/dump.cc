@@ -49,7 +49,7 @@ class Dumper {
   Dumper& operator=(const Dumper&) = delete;
 
   void show(G* g) {
-    if (g->system || g->state == GState::kFree) return;
+    if (g->system || g->state == GState::kFree || output_lost()) return;
     uint32_t life = g->life.load(std::memory_order_relaxed);
     if ((life & kDead) != 0) {
       if ((life & (kDetached | kReaped)) == 0) headline(g, "ended, not joined");

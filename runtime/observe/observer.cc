@@ -17,6 +17,17 @@
 //   3. the observer prints, and then dies of the signal. A thread that calls exit() meanwhile waits for that: the
 //   signal
 //      came first.
+// A tool (mn stacks) asks for a dump with the same signal. It opens a pipe and sends the signal by
+// rt_tgsigqueueinfo(2), with the siginfo_t of sigqueue(): its own process as si_pid, and as si_value kDumpRequest above
+// the number of a descriptor of the pipe (layout.h). The handler notes the two, and the observer opens
+// /proc/PID/fd/NUMBER and writes the dump there. The program goes on, whatever the signal means otherwise: such a
+// request neither kills nor prints. It must not reach a process that does not know it, which it might kill. So the tool
+// looks first whether the handler below is in place (stand_in_signal, signal_actions and the kernel's SigCgt, by way of
+// layout.cc) and sends the signal to sysmon's kernel thread: that is gone once the process has executed another
+// program, and no thread of the program's is interrupted in a system call. The kernel lets a tool write a siginfo_t
+// only to who it may kill, and the observer open the pipe only of who it may look at: both need one user. A tool that
+// is gone, or that stops reading, costs a few seconds of the observer's time.
+//
 // A process without the scheduler, or a child of fork or vfork, has nobody to print, and dies at once.
 #include "runtime/observe/observer.h"
 
@@ -28,6 +39,7 @@
 #include "runtime/observe/ask.h"
 #include "runtime/observe/deadlock.h"
 #include "runtime/observe/dump.h"
+#include "runtime/observe/layout.h"
 #include "runtime/observe/output.h"
 #include "runtime/observe/schedtrace.h"
 #include "runtime/observe/stats.h"
@@ -41,7 +53,7 @@
 namespace mn {
 namespace {
 
-enum Wanted : uint32_t { kDump = 1, kFatalDump = 2, kEndOfTrace = 4 };
+enum Wanted : uint32_t { kDump = 1, kFatalDump = 2, kEndOfTrace = 4, kRequestedDump = 8 };
 
 constexpr size_t kStack = 256 * 1024;
 constexpr int64_t kDumpPatience = 10 * kNsPerSec;  // for the whole of a dump before a fatal error ends the process
@@ -59,12 +71,27 @@ constinit std::atomic<int> g_interrupted{0};  // the kernel thread that stays in
 constinit std::atomic<uint64_t> g_lines{0};   // printed when the timer last came
 constinit int g_sig = 0;
 
+// Tools that want a dump: process above descriptor; 0: free.
+constinit std::atomic<uint64_t> g_requests[8];
+
 bool periodic() {
   return options.schedtrace != 0 || options.deadlock != 0 || options.trace != nullptr;
 }
 
 bool dies_after_dump() {
   return options.dump_signal == kDumpSignalDefault;
+}
+
+void dump_as_requested() {
+  for (auto& request : g_requests) {
+    uint64_t from = request.exchange(0, std::memory_order_relaxed);
+    if (from == 0) continue;
+    Text path;
+    path << "/proc/" << (from >> 32) << "/fd/" << (from & UINT32_MAX);
+    if (!output_to_pipe(path.c_str())) continue;
+    dump_threads({"request", false});
+    output_to_stderr();
+  }
 }
 
 void do_as_wanted(uint32_t wanted) {
@@ -82,6 +109,7 @@ void do_as_wanted(uint32_t wanted) {
     trace_close();
     g_traced.signal();
   }
+  if ((wanted & kRequestedDump) != 0) dump_as_requested();
 }
 
 void* observer_main(void*) {
@@ -132,8 +160,24 @@ void watch_dump(int sig) {
     raw_syscall(SYS_timer_settime, timer, 0, sys_arg(&time), 0);
 }
 
+bool note_request(const siginfo_t* info) {
+  auto value = reinterpret_cast<uint64_t>(info->si_value.sival_ptr);
+  if (info->si_code != SI_QUEUE || (value & ~uint64_t{UINT32_MAX}) != kDumpRequest) return false;
+  if (info->si_pid <= 0 || !can_dump()) return true;
+  uint64_t from = static_cast<uint64_t>(info->si_pid) << 32 | (value & UINT32_MAX);
+  for (auto& request : g_requests)
+    if (request.load(std::memory_order_relaxed) == from) return true;  // sent again: signals do not queue
+  for (auto& request : g_requests) {
+    uint64_t none = 0;
+    if (!request.compare_exchange_strong(none, from, std::memory_order_relaxed)) continue;
+    want(kRequestedDump);
+    break;
+  }
+  return true;
+}
+
 void on_dump_signal(int sig, siginfo_t* info, void* context) {
-  if (answer(info, context)) return;
+  if (answer(info, context) || note_request(info)) return;
   if (!can_dump()) {
     if (dies_after_dump()) end_by_signal(sig);
     constexpr char kNothing[] = "libmn: dump: this process has made no threads\n";
@@ -159,6 +203,7 @@ void on_dump_signal(int sig, siginfo_t* info, void* context) {
 void start() {
   g_alive.store(false, std::memory_order_relaxed);
   g_wanted.store(0, std::memory_order_relaxed);
+  for (auto& request : g_requests) request.store(0, std::memory_order_relaxed);
   g_note.clear();
   g_pid.store(sys_getpid(), std::memory_order_relaxed);
   if (options.trace != nullptr) trace_start();

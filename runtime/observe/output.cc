@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -26,6 +27,37 @@ bool copy_is_ours() {
          now.st_ino == g_file.st_ino;
 }
 
+// A pipe that another process reads. In large pieces, or each line would wake it.
+constexpr int kPatienceMs = 5000;  // for a reader that does not read
+struct Pipe {
+  std::atomic<int> writer{0};  // the kernel thread that writes to it; 0: none does
+  int fd;
+  bool lost;
+  size_t size;
+  char bytes[64 * 1024];
+};
+constinit Pipe g_pipe{};
+
+void flush_pipe() {
+  size_t done = 0;
+  while (done != g_pipe.size && !g_pipe.lost) {
+    long n = raw_syscall(SYS_write, g_pipe.fd, sys_arg(g_pipe.bytes + done), static_cast<long>(g_pipe.size - done));
+    if (n > 0) {
+      done += static_cast<size_t>(n);
+      continue;
+    }
+    pollfd full{g_pipe.fd, POLLOUT, 0};
+    g_pipe.lost = n != -EAGAIN || raw_syscall(SYS_poll, sys_arg(&full), 1, kPatienceMs) <= 0;
+  }
+  g_pipe.size = 0;
+}
+
+void put_in_pipe(const Text& line) {
+  if (g_pipe.size + line.size() > sizeof g_pipe.bytes) flush_pipe();
+  memcpy(g_pipe.bytes + g_pipe.size, line.data(), line.size());
+  g_pipe.size += line.size();
+}
+
 int fd() {
   return copy_is_ours() ? g_copy : 2;
 }
@@ -44,12 +76,41 @@ void output_only() {
   raw_syscall(SYS_close_range, 0, keep - 1);
 }
 
+bool output_to_pipe(const char* path) {
+  // Does not wait: there is a reader, or none will come.
+  long opened = raw_syscall(SYS_openat, AT_FDCWD, sys_arg(path), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (opened < 0) return false;
+  g_pipe.fd = static_cast<int>(opened);
+  struct stat what;
+  if (raw_syscall(SYS_fstat, g_pipe.fd, sys_arg(&what)) != 0 || !S_ISFIFO(what.st_mode)) {
+    raw_syscall(SYS_close, g_pipe.fd);
+    return false;
+  }
+  g_pipe.lost = false;
+  g_pipe.size = 0;
+  g_pipe.writer.store(sys_gettid(), std::memory_order_relaxed);
+  return true;
+}
+
+void output_to_stderr() {
+  flush_pipe();
+  g_pipe.writer.store(0, std::memory_order_relaxed);
+  raw_syscall(SYS_close, g_pipe.fd);
+}
+
+bool output_lost() {
+  int writer = g_pipe.writer.load(std::memory_order_relaxed);
+  return writer != 0 && writer == sys_gettid() && g_pipe.lost;
+}
+
 uint64_t output_lines() {
   return g_lines.load(std::memory_order_relaxed);
 }
 
 void output(const Text& line) {
   g_lines.fetch_add(1, std::memory_order_relaxed);
+  int writer = g_pipe.writer.load(std::memory_order_relaxed);
+  if (writer != 0 && writer == sys_gettid()) return put_in_pipe(line);
   int to = fd();
   const char* data = line.data();
   auto left = static_cast<long>(line.size());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where observers write: the program's standard error, by raw system calls.
+// Where observers write: the program's standard error, or a pipe that another process reads, by raw system calls.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,13 @@ void output_keep();
 // Gives the calling kernel thread a descriptor table of its own, of which only this one is left: what observers open
 // must never appear as descriptors of the program.
 void output_only();
+
+// Until output_to_stderr() the calling thread's lines go to what `path` is. False: it is no pipe that can be opened,
+// and nothing has changed. One thread at a time.
+bool output_to_pipe(const char* path);
+void output_to_stderr();
+// Nobody reads the pipe any more; what is written is lost.
+bool output_lost();
 
 // Writes all of it, waiting where stderr is a pipe that is full. A reader that has gone costs no SIGPIPE: the caller
 // blocks it, or dies with the program.

@@ -18,26 +18,12 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/os/tcb_list.h"
+#include "runtime/sched/arena.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
 
-struct DrySlot {
-  char* slot;
-  bool has_libc_tls;
-  char libc_tls[240];
-};
-
-struct StackClass {
-  size_t stack_size = 0, guard_size = 0, stride = 0;
-  SpinLock lock;
-  Stack<G, &G::next> free;
-  unsigned low_water = 0;  // least size of `free` since the last scavenge
-  char* cursor = nullptr;
-  char* arena_end = nullptr;
-  DrySlot* dry = nullptr;
-  unsigned n_dry = 0;
-};
+constinit std::atomic<Arena*> arenas{nullptr};
 
 namespace {
 
@@ -47,7 +33,6 @@ constexpr size_t kArenaBytes = size_t{1} << 30;
 constexpr size_t kArenaSlots = 64;
 constexpr unsigned kKeepFree = 128, kLocalFree = 64;
 constexpr unsigned kMaxDry = 1u << 22;
-constexpr size_t kColours = 16, kColourStep = 64;
 constexpr size_t kLargest = size_t{1} << 46;  // half of the address space
 constexpr size_t kSystemStack = 64 * 1024;
 constexpr size_t kLeastStack = 12 * 1024;  // what TLS must leave of a stack
@@ -66,14 +51,11 @@ constinit std::atomic<bool> g_scavenge{false};
 constinit std::atomic<int64_t> g_last_scavenge{0};
 constexpr int64_t kScavengePeriod = kNsPerSec;
 
-// The slots that have a G, for observers: chained through arenas by stride.
-struct Arena {
-  Arena* next;
-  char* base;
-  char* end;
-  StackClass* cls;
-};
-constinit std::atomic<Arena*> g_arenas{nullptr};
+void set_shape(StackClass* c) {
+  c->tcb_down = round_up(tcb_layout.size, kGAlign);
+  c->tcb_align = tcb_layout.static_align < kGAlign ? kGAlign : tcb_layout.static_align;
+  c->g_down = tcb_reserve() + sizeof(G) - tcb_layout.size;
+}
 
 StackClass* find_class(size_t stack_size, size_t guard_size) {
   auto search = [&](int from, int to) -> StackClass* {
@@ -104,6 +86,7 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
   size_t ours = tcb_reserve() + sizeof(G) + kColours * kColourStep + 128;
   size_t least = ours + kLeastStack;
   c->stride = guard_size + round_up(stack_size > least ? stack_size : least, kPageSize);
+  set_shape(c);
   g_n_classes.store(now + 1, std::memory_order_release);  // Release: see above.
   return c;
 }
@@ -111,14 +94,12 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
 char* tcb_of_slot(const StackClass* c, char* slot) {
   size_t index = reinterpret_cast<uintptr_t>(slot) / c->stride;
   char* top = slot + c->stride - (index % kColours) * kColourStep;
-  auto align = tcb_layout.static_align < 64 ? 64 : tcb_layout.static_align;
-  return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top - round_up(tcb_layout.size, 64)) & ~(align - 1));
+  return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top - c->tcb_down) & ~(c->tcb_align - 1));
 }
 
 G* g_of_slot(const StackClass* c, char* slot) {
-  char* tcb = tcb_of_slot(c, slot);
-  char* low = tcb + tcb_layout.size - tcb_reserve() - sizeof(G);
-  return reinterpret_cast<G*>(reinterpret_cast<uintptr_t>(low) & ~uintptr_t{63});
+  char* low = tcb_of_slot(c, slot) - c->g_down;
+  return reinterpret_cast<G*>(reinterpret_cast<uintptr_t>(low) & ~(kGAlign - 1));
 }
 
 bool install_guard(char* slot, size_t size) {
@@ -142,9 +123,9 @@ bool new_arena_locked(StackClass* c) {
   auto* arena = new (base) Arena{nullptr, base + header, base + header + slots * c->stride, c};
   c->cursor = arena->base;
   c->arena_end = arena->end;
-  Arena* head = g_arenas.load(std::memory_order_relaxed);
+  Arena* head = arenas.load(std::memory_order_relaxed);
   do arena->next = head;
-  while (!g_arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
+  while (!arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
   return true;
 }
 
@@ -352,7 +333,7 @@ void gpool_scavenge() {
 
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg) {
   // Acquire: pairs with new_arena.
-  for (Arena* a = g_arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
+  for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
     StackClass* c = a->cls;
     char* end = c->arena_end == a->end ? c->cursor : a->end;
     for (char* slot = a->base; slot < end; slot += c->stride) {

@@ -137,6 +137,8 @@ class RunQueue {
   }
 
  private:
+  friend struct Offsets;  // observe/layout.cc
+
   uint32_t grab(std::atomic<T*>* into, uint32_t at) {
     for (;;) {
       uint32_t h = head_.load(std::memory_order_acquire);  // Acquire: pairs with other consumers' advances.

@@ -138,8 +138,9 @@ struct Sched {
   bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
   // For observers, all relaxed.
-  std::atomic<uint64_t> retakes{0};      // Ps taken from Ms asleep in the kernel
-  std::atomic<uint64_t> handoffs{0};     // Ps of Ms that block, given to another M at once
+  std::atomic<uint64_t> retakes{0};   // Ps taken from Ms asleep in the kernel
+  std::atomic<uint64_t> handoffs{0};  // Ps of Ms that block, given to another M at once
+  std::atomic<int> sysmon_ktid{0};
   std::atomic<uint64_t> wired_parks{0};  // waits of Gs that have a kernel thread of their own
   // The time when sysmon last looked; of the moment at which it was woken while it slept. Read at every park, so alone
   // on its line.

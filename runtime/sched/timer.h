@@ -44,6 +44,8 @@ class TimerHeap {
   }
 
  private:
+  friend struct Offsets;  // observe/layout.cc
+
   Timer* meld(Timer* a, Timer* b);
   Timer* meld_children(Timer* first);
   void set_root(Timer* t);

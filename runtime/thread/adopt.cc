@@ -3,6 +3,8 @@
 // attribute, glibc's helpers (timers, aio), raw clones. On its first call such a thread becomes a wired G with an M of
 // its own and without a P: it parks by sleeping in the kernel and is never queued. Main stops being wired when the
 // scheduler starts (sched_start).
+#include "runtime/thread/adopt.h"
+
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -16,20 +18,15 @@
 #include "runtime/thread/thread.h"
 
 namespace mn {
-namespace {
 
-struct Adopted {
-  G g;
-  M m;
-  Adopted* next = nullptr;                           // in g_free
-  Adopted *all_next = nullptr, *all_prev = nullptr;  // in g_all
-};
+constinit Adopted* adopted_all = nullptr;
+
+namespace {
 
 constinit Adopted g_main;
 constinit pthread_key_t g_key = 0;
 constinit SpinLock g_lock;
 constinit Stack<Adopted, &Adopted::next> g_free;
-constinit Adopted* g_all = nullptr;  // but for g_main
 
 uint64_t kernel_mask() {
   uint64_t mask = 0;
@@ -80,9 +77,9 @@ MN_COLD G* adopt() {
     // The thread has a G now: no handler of ours may run while it holds the lock.
     enter();
     SpinGuard guard(g_lock);
-    a->all_next = g_all;
-    if (g_all != nullptr) g_all->all_prev = a;
-    g_all = a;
+    a->all_next = adopted_all;
+    if (adopted_all != nullptr) adopted_all->all_prev = a;
+    adopted_all = a;
   }
   leave();
   // Its destructor runs as the thread ends, in libc.
@@ -97,7 +94,7 @@ void forget(void* p) {
   leave();
   tls_g = nullptr;
   SpinGuard guard(g_lock);
-  (a->all_prev != nullptr ? a->all_prev->all_next : g_all) = a->all_next;
+  (a->all_prev != nullptr ? a->all_prev->all_next : adopted_all) = a->all_next;
   if (a->all_next != nullptr) a->all_next->all_prev = a->all_prev;
   g_free.push(a);
 }
@@ -113,7 +110,7 @@ void adopt_init() {
 size_t adopted_threads(G** out, size_t most) {
   size_t n = 0;
   SpinGuard guard(g_lock);
-  for (Adopted* a = g_all; a != nullptr; a = a->all_next, ++n)
+  for (Adopted* a = adopted_all; a != nullptr; a = a->all_next, ++n)
     if (n < most) out[n] = &a->g;
   return n;
 }
@@ -121,11 +118,11 @@ size_t adopted_threads(G** out, size_t most) {
 void adopted_forget_after_fork() {
   g_lock.reset_after_fork();
   G* self = this_g();
-  g_all = nullptr;
+  adopted_all = nullptr;
   if (!self->wired || self->slot != nullptr || self == &g_main.g) return;
   auto* a = reinterpret_cast<Adopted*>(reinterpret_cast<char*>(self) - offsetof(Adopted, g));
   a->all_next = a->all_prev = nullptr;
-  g_all = a;
+  adopted_all = a;
 }
 
 G* self_g() {

@@ -42,22 +42,17 @@
 #include "runtime/thread/thread.h"
 
 namespace mn {
+
+constinit SignalAction signal_actions[kSignals];
+
 namespace {
-
-struct Action {
-  std::atomic<void*> handler{nullptr};  // sa_sigaction; null: the kernel has the program's own disposition
-  std::atomic<uint64_t> mask{0};
-  std::atomic<int> flags{0};
-};
-
-constinit Action g_actions[kSignals];
 
 bool is_poke(const siginfo_t* info) {
   return info->si_code == kPokeCode;
 }
 
 void call_handler(int sig, siginfo_t* info, void* uc) {
-  Action& a = g_actions[sig];
+  SignalAction& a = signal_actions[sig];
   void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
   if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
   int flags = a.flags.load(std::memory_order_relaxed);
@@ -115,7 +110,7 @@ void end_delivering(G* g) {
 
 // Runs one noted signal on the calling G, which is outside. Not inlined: its frame is large (sched.cc, queue_overflow).
 MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
-  const Action& a = g_actions[sig];
+  const SignalAction& a = signal_actions[sig];
   // The kernel gave it out for a handler that the program has taken away meanwhile: not to kill.
   if (!signal_is_caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
   uint64_t old = g->sigmask;
@@ -200,7 +195,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   uint64_t before;
   memcpy(&before, &uc->uc_sigmask, sizeof before);
   before &= ~kUnmaskable;
-  const Action& a = g_actions[sig];
+  const SignalAction& a = signal_actions[sig];
   uint64_t nodefer = (a.flags.load(std::memory_order_relaxed) & SA_NODEFER) != 0 ? 0 : bit(sig);
   bool delivering = g->delivering;
   if (poke) {
@@ -251,7 +246,7 @@ void take_from_kernel(int sig) {
 }  // namespace
 
 bool signal_is_caught(int sig) {
-  return g_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
+  return signal_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
 }
 
 void signal_alert(G* g, int sig) {
@@ -304,7 +299,7 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
 
 int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
   if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
-  Action& a = g_actions[sig];
+  SignalAction& a = signal_actions[sig];
   if (action != nullptr && signal_is_caught(sig) && !is_function(action)) {
     // What came before this is still the handler's, though it may not have been taken yet.
     G* g = self_g();

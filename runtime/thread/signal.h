@@ -5,9 +5,18 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdint>
 
 namespace mn {
+
+// What the program has for a signal, by number.
+struct SignalAction {
+  std::atomic<void*> handler{nullptr};  // sa_sigaction; null: the kernel has the program's own disposition
+  std::atomic<uint64_t> mask{0};
+  std::atomic<int> flags{0};
+};
+extern SignalAction signal_actions[];
 
 int signal_mask(int how, const sigset_t* set, sigset_t* old);
 int signal_action(int sig, const struct sigaction* action, struct sigaction* old);

@@ -4,13 +4,15 @@
 #include "runtime/os/real.h"
 
 namespace mn {
+
+constinit int stand_in_signal = 0;
+
 namespace {
 
-constinit int g_sig = 0;
 constinit struct sigaction g_action {};
 
 bool is_ours(const struct sigaction& action) {
-  return g_sig != 0 && action.sa_sigaction == g_action.sa_sigaction;
+  return stand_in_signal != 0 && action.sa_sigaction == g_action.sa_sigaction;
 }
 
 }  // namespace
@@ -19,14 +21,14 @@ void stand_in(int sig, SignalHandler handler) {
   g_action.sa_sigaction = handler;
   // Not blocked while it runs: it may be asked where it is.
   g_action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER;
-  g_sig = sig;
+  stand_in_signal = sig;
   struct sigaction present;
   if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler != SIG_DFL) return;
   real.sigaction(sig, &g_action, nullptr);
 }
 
 const struct sigaction* stand_in_for(int sig) {
-  return sig == g_sig && sig != 0 ? &g_action : nullptr;
+  return sig == stand_in_signal && sig != 0 ? &g_action : nullptr;
 }
 
 bool stands_in(int sig) {

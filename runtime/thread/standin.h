@@ -12,6 +12,8 @@ using SignalHandler = void (*)(int, siginfo_t*, void*);
 // Takes effect at once if the process leaves the signal at its default.
 void stand_in(int sig, SignalHandler handler);
 
+extern int stand_in_signal;  // 0: none
+
 // The action to give to the kernel for SIG_DFL; null: SIG_DFL itself.
 const struct sigaction* stand_in_for(int sig);
 

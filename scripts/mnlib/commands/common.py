@@ -2,10 +2,11 @@
 """What the commands of scripts/mn share: options, errors and standard input."""
 
 import argparse
+import contextlib
 import os
 import sys
 
-from .. import preload
+from .. import inspect, layout, preload, state
 
 FAILED = 125
 MAX_PROCS = 256
@@ -57,6 +58,22 @@ def check_command(options, parser):
         return library, preload.check_program(options.command[0], library)
     except preload.Refused as refusal:
         fail(refusal, refusal.status if parser.failed == FAILED else parser.failed)
+
+
+def add_pid(parser):
+    parser.add_argument('pid', type=number(1, 1 << 22), metavar='PID', help='of a program that runs with libmn')
+
+
+@contextlib.contextmanager
+def inspected(pid):
+    """A running program's process and its runtime's state; ends mn when they cannot be had, or not any more."""
+    try:
+        process = inspect.Process(pid)
+        yield process, state.State(process.layout, process.read)
+    except (inspect.Refused, layout.BadLayout) as refusal:
+        fail(refusal)
+    except inspect.Ended:
+        fail(f'process {pid}: it ended meanwhile')
 
 
 def stdin_file():

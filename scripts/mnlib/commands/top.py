@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mn top: what the threads of a running program do, live."""
+
+import argparse
+import sys
+
+from .. import screen, topview
+from . import common
+
+NAME = 'top'
+HELP = 'watch what the threads of a running program do'
+DESCRIPTION = '''
+Shows the scheduler of a running program, what its threads wait for, and where most of them wait. On a
+terminal the view is drawn anew until q or Ctrl-C is pressed; elsewhere each is a block of lines. The
+program is not stopped, and does not notice.
+'''
+
+
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds from 0.1 to 3600')
+    return value
+
+
+def add_options(parser):
+    parser.description = DESCRIPTION
+    parser.usage = f'{parser.prog} [options] PID'
+    common.add_pid(parser)
+    parser.add_argument('-d', type=seconds, default=1, metavar='SECONDS', dest='delay',
+                        help='between two views; default 1')
+    parser.add_argument('-n', type=common.number(1, 10 ** 9), metavar='COUNT', dest='count',
+                        help='end after so many views')
+    parser.add_argument('--once', action='store_true', help='one view: the same as -n 1')
+
+
+def main(options, _parser):
+    count = 1 if options.once else options.count
+    with common.inspected(options.pid) as (process, state):
+        view = topview.View(process, state)
+        view.check()
+        place = screen.Screen() if sys.stdin.isatty() and sys.stdout.isatty() else screen.Paper()
+        try:
+            with place:
+                loop(view, place, options.delay, count)
+        except topview.Over:
+            print(f'process {options.pid} has ended')
+    return 0
+
+
+def loop(view, place, delay, count):
+    shown = 0
+    while True:
+        rows, columns = place.size()
+        place.show(view.lines(rows, columns))
+        shown += 1
+        if shown == count or not place.wait(delay):
+            return
