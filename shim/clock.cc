@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clocks that count a thread's CPU time, and what getrusage says of it.
+// The clocks that count a thread's CPU time, what getrusage says of it, and timers that mean a kernel thread.
 #include <sys/resource.h>
 #include <time.h>
 
@@ -8,6 +8,7 @@
 #include "runtime/sched/cputime.h"
 #include "runtime/thread/cpuclock.h"
 #include "runtime/thread/thread.h"
+#include "runtime/thread/wire.h"
 #include "shim/shim.h"
 
 using namespace mn;
@@ -27,6 +28,20 @@ timeval microseconds(int64_t ns) {
 
 int64_t nanoseconds(const timeval& t) {
   return t.tv_sec * kNsPerSec + t.tv_usec * 1000;
+}
+
+// Its own, or that of one between which Gs move: by the time it is used it says no more than that it was the caller's.
+bool names_caller(int tid) {
+  if (tid == sys_gettid()) return true;
+  enter();
+  bool found = false;
+  {
+    SpinGuard guard(sched.lock);
+    for (const M* m = sched.all_ms; m != nullptr && !found; m = m->all_next)
+      found = !m->wired && m->ktid.load(std::memory_order_relaxed) == tid;
+  }
+  leave();
+  return found;
 }
 
 }  // namespace
@@ -60,4 +75,20 @@ MN_SHIM int getrusage(__rusage_who_t who, rusage* out) {
   out->ru_utime = microseconds(user);
   out->ru_stime = microseconds(all - user);
   return result;
+}
+
+// The kernel sends a signal to one of its threads, and counts the CPU time of one: the caller keeps its own from now
+// on.
+MN_SHIM int timer_create(clockid_t clock, sigevent* event, timer_t* timer) {
+  if (!on()) return real.timer_create(clock, event, timer);
+  self_g();
+  sigevent to_caller;
+  bool to_thread = event != nullptr && event->sigev_notify == SIGEV_THREAD_ID && names_caller(event->_sigev_un._tid);
+  if (to_thread || clock == CLOCK_THREAD_CPUTIME_ID) thread_wire();
+  if (to_thread) {
+    to_caller = *event;
+    to_caller._sigev_un._tid = sys_gettid();
+    event = &to_caller;
+  }
+  return real.timer_create(clock, event, timer);
 }

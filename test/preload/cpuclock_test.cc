@@ -2,12 +2,17 @@
 // Tests that a thread's CPU clock counts that thread, whatever else its kernel thread runs.
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <vector>
 
+#include "signals.h"
 #include "util.h"
 
 namespace {
@@ -47,6 +52,40 @@ void Burn(int64_t ns, bool yields) {
     for (int i = 0; i < 1000; ++i) sink = sink + i;
     if (yields) sched_yield();
   }
+}
+
+thread_local std::atomic<int> t_ticks{0};
+
+// Sends the calling thread a signal whenever the clock has gone on by 2 ms, while `during` runs. How many it had.
+int Ticks(clockid_t clock, const std::function<void()>& during) {
+  const itimerspec often = {{0, 2'000'000}, {0, 2'000'000}};
+  sigevent to_me = {};
+  timer_t timer;
+  to_me.sigev_notify = SIGEV_THREAD_ID;
+  to_me.sigev_signo = SIGRTMIN;
+  to_me._sigev_un._tid = gettid();
+  t_ticks = 0;
+  sched_yield();  // the number may be another's now
+  EXPECT_EQ(timer_create(clock, &to_me, &timer), 0);
+  EXPECT_EQ(timer_settime(timer, 0, &often, nullptr), 0);
+  during();
+  EXPECT_EQ(timer_delete(timer), 0);
+  return t_ticks;
+}
+
+TEST(CpuClock, TimersAreTheThreads) {
+  test::Handler handler(SIGRTMIN, [](int) { ++t_ticks; });
+  std::vector<std::unique_ptr<Thread>> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.push_back(std::make_unique<Thread>([i] {
+      if (i % 2 == 0) {
+        EXPECT_GT(Ticks(CLOCK_THREAD_CPUTIME_ID, [] { Burn(50 * kNsPerMs, true); }), 0);
+      } else {
+        EXPECT_EQ(Ticks(CLOCK_THREAD_CPUTIME_ID, [] { test::SleepMs(50); }), 0);
+      }
+      EXPECT_TRUE(Ticks(CLOCK_MONOTONIC, [] { EXPECT_TRUE(test::Eventually([] { return t_ticks >= 3; })); }) >= 3);
+      return nullptr;
+    }));
 }
 
 TEST(CpuClock, GoesOnWithWork) {

@@ -211,6 +211,12 @@ static void GetRUsage(Function function) {
   struct rusage usage;
   CHECK(AS(getrusage)(RUSAGE_THREAD, &usage) == 0);
 }
+static void TimerCreate(Function function) {
+  struct sigevent event = {.sigev_notify = SIGEV_NONE};
+  timer_t timer;
+  CHECK(AS(timer_create)(CLOCK_MONOTONIC, &event, &timer) == 0);
+  CHECK(timer_delete(timer) == 0);
+}
 static void SetConcurrency(Function function) {
   CHECK(AS(pthread_setconcurrency)(2) == 0);
   CHECK(pthread_getconcurrency() == 2);
@@ -263,6 +269,7 @@ static const struct Case kCases[] = {
     DECLARED(clock_gettime, ClockGetTime),
     DECLARED(clock_getres, ClockGetRes),
     DECLARED(getrusage, GetRUsage),
+    DECLARED(timer_create, TimerCreate),
     DECLARED(pthread_setconcurrency, SetConcurrency),
     DECLARED(pthread_getconcurrency, GetConcurrency),
     DECLARED(pthread_atfork, Atfork),
