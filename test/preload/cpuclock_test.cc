@@ -65,7 +65,6 @@ int Ticks(clockid_t clock, const std::function<void()>& during) {
   to_me.sigev_signo = SIGRTMIN;
   to_me._sigev_un._tid = gettid();
   t_ticks = 0;
-  sched_yield();  // the number may be another's now
   EXPECT_EQ(timer_create(clock, &to_me, &timer), 0);
   EXPECT_EQ(timer_settime(timer, 0, &often, nullptr), 0);
   during();
