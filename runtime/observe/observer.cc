@@ -14,9 +14,9 @@
 //      kills at once.
 //   2. the thread that was interrupted sleeps in the handler, if it was outside libmn: raise() must not return. Inside
 //      it may hold locks and goes on.
-//   3. the observer prints, and then dies of the signal. A thread that calls exit() meanwhile waits for that: the
-//   signal
-//      came first.
+//   3. the observer prints, and then dies of the signal. A thread that calls exit() meanwhile waits for that, for the
+//      signal came first.
+//
 // A tool (mn stacks) asks for a dump with the same signal. It opens a pipe and sends the signal by
 // rt_tgsigqueueinfo(2), with the siginfo_t of sigqueue(): its own process as si_pid, and as si_value kDumpRequest above
 // the number of a descriptor of the pipe (layout.h). The handler notes the two, and the observer opens
