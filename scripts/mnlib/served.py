@@ -93,7 +93,7 @@ class Served:
                 run = self._under_load(sampler, timeout, wanted)
                 before = sum(map(_cpu_of, proctree.descendants(child.pid)))
                 died = process.wait_until(child, 0)
-                self._stop(child)
+                stubborn = not self._stop(child)
                 reaped = _reap(child)
             finally:
                 if reaped is None:
@@ -104,7 +104,7 @@ class Served:
             measure.account(run, usage, sampler)
             # Of a child that nobody waited for, the kernel's final figure knows nothing.
             run.user += max(0, before - run.cpu)
-            self._judge(run, status, died)
+            self._judge(run, status, died, stubborn)
             err.seek(0)
             run.server_err = err.read(KEEP)
         return run
@@ -141,19 +141,20 @@ class Served:
         return run
 
     def _stop(self, child):
+        """Whether it ended by itself, of SIGTERM, or of what it was sent before."""
         try:
             os.killpg(child.pid, signal.SIGTERM)
         except (ProcessLookupError, PermissionError):
-            return
-        process.wait_until(child, self._grace)
+            return True
+        return process.wait_until(child, self._grace)
 
     @staticmethod
-    def _judge(run, status, died):
+    def _judge(run, status, died, stubborn):
         # SIGTERM is what it was asked for; some end by it, others exit with 0 or 128 + 15.
         stopped = not died and status in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
         server = 'stopped' if stopped else process.ending(status)
         run.ending = f'load {process.ending(run.status)}, server {server}'
-        if status == -signal.SIGKILL and not died:
+        if stubborn:
             run.ending += ' (it did not end at SIGTERM)'
         if not stopped and run.status == 0:
             run.status = status or 1
