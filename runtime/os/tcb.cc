@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runtime/base/check.h"
+#include "runtime/os/libc_version.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/syscall.h"
@@ -44,6 +45,11 @@ union Dtv {  // since glibc 2.25
 ptrdiff_t g_rseq_offset;
 bool g_have_rseq;
 ptrdiff_t g_errno_offset;
+// _dl_allocate_tls_init's second argument for a thread that is not main. Up to 2.40 it says that the images are to be
+// copied; from 2.41 on (glibc fe06fb313b) that the thread is main, for which it then marks modules as initialised, and
+// that without ld.so's lock: a library that was just being loaded was not initialised in other threads, and its mark is
+// in a word with others that dlopen and dlclose were changing.
+bool g_init_argument;
 
 template <class T>
 T& at(void* tcb, ptrdiff_t offset) {
@@ -120,7 +126,7 @@ void restore_by_libc(void* tcb) {
   char* libc_tls = &at<char>(tcb, tcb_layout.libc_tls);
   size_t size = tcb_layout.libc_tls_size;
   if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(saved, libc_tls, size);
-  real._dl_allocate_tls_init(tcb, true);
+  real._dl_allocate_tls_init(tcb, g_init_argument);
   if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(libc_tls, saved, size);
 }
 
@@ -177,6 +183,7 @@ const char* tcb_discover() {
   g_have_rseq = rseq_offset != nullptr && rseq_size != nullptr;
   if (g_have_rseq) g_rseq_offset = *rseq_offset;
   g_errno_offset = reinterpret_cast<char*>(&errno) - static_cast<char*>(tp);
+  g_init_argument = libc_minor() < 41;
   tls_images_learn(static_cast<char*>(tp) + l.libc_tls);
   tcb_list_find();
   return nullptr;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A library with initial-exec variables is loaded and unloaded all the time, so that ld.so writes into all threads,
-// while a thousand threads come and go, and their memory after them.
-// usage: loading_as_threads_go [SECONDS]
-// test: stress=30
+// while a thousand threads come and go, and their memory after them, and one after the other is made and joined, each
+// of which is given the variables of what is loaded. usage: loading_as_threads_go [SECONDS] test: stress=30
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
@@ -29,6 +28,19 @@ void* Load(void* argument) {
     auto* number = reinterpret_cast<int* (*)()>(dlsym(library, "ValuesNumber"));
     if (number == nullptr || *number() != 1234) Fail("the library's number");
     dlclose(library);
+  }
+  return nullptr;
+}
+
+void* Nothing(void*) {
+  return nullptr;
+}
+
+void* OneByOne(void*) {
+  while (!g_over) {
+    pthread_t thread;
+    if (const int error = pthread_create(&thread, nullptr, Nothing, nullptr); error != 0) Fail("pthread_create", error);
+    pthread_join(thread, nullptr);
   }
   return nullptr;
 }
@@ -61,14 +73,16 @@ int main(int argc, char** argv) {
   Check(static_cast<int>(readlink("/proc/self/exe", program, sizeof program - 1)), "readlink");
   std::string path = program;
   path = path.substr(0, path.rfind('/')) + "/plugins/values_static.so";
-  pthread_t loader;
+  pthread_t loader, maker;
   if (pthread_create(&loader, nullptr, Load, &path) != 0) Fail("pthread_create");
+  if (pthread_create(&maker, nullptr, OneByOne, nullptr) != 0) Fail("pthread_create");
   while (NowNs() < end) {
     ComeAndGo();
     for (int i = 0; i < 2; ++i) usleep(kUntilMemoryGoes);
   }
   g_over = true;
   pthread_join(loader, nullptr);
+  pthread_join(maker, nullptr);
   puts("all threads were written to");
   return 0;
 }
