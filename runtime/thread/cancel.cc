@@ -18,15 +18,16 @@
 // that never restart.
 #include "runtime/thread/cancel.h"
 
-#include <gnu/libc-version.h>
 #include <linux/membarrier.h>
 #include <signal.h>
 
 #include "runtime/os/kernel_action.h"
+#include "runtime/os/libc_version.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/note.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -60,35 +61,20 @@ void on_cancel(int sig, siginfo_t* info, void* context) {
   libcs(sig, info, context);
 }
 
-// From 2.41 on glibc does not mark a thread that blocks in a cancellation point: its handler looks where it is.
-bool signals_always() {
-  const char* minor = gnu_get_libc_version() + 2;  // "2."
-  int number = 0;
-  while (*minor >= '0' && *minor <= '9') number = number * 10 + (*minor++ - '0');
-  return number >= 41;
-}
-
-// False: it has been taken, and if another thread was about to, has been by now.
-bool begin_taking() {
-  if (g_taken.load(std::memory_order_acquire) == kTaken) return false;  // Acquire: pairs with end_taking.
+bool try_to_take() {
   int not_yet = kNotYet;
-  // Acquire: pairs with end_taking, as below.
-  while (!g_taken.compare_exchange_weak(not_yet, kBeingTaken, std::memory_order_acquire)) {
-    if (not_yet == kTaken) return false;
-    thread_yield();
-    not_yet = kNotYet;
-  }
-  return true;
-}
-
-void end_taking(Taken how) {
-  g_taken.store(how, std::memory_order_release);  // Release: pairs with begin_taking.
+  // Acquire: pairs with the releases of kNotYet and kTaken.
+  return g_taken.compare_exchange_strong(not_yet, kBeingTaken, std::memory_order_acquire);
 }
 
 // libc installs its handler at the first cancellation, which therefore is one of nobody: a thread that has ended.
 void take_signal() {
-  if (!begin_taking()) return;
+  if (g_taken.load(std::memory_order_acquire) == kTaken) return;  // Acquire: pairs with the release below.
   cancel_hold();
+  while (!try_to_take()) {
+    if (g_taken.load(std::memory_order_acquire) == kTaken) return cancel_release();  // Acquire: as above.
+    thread_yield();
+  }
   size_t size = round_up(tcb_layout.size, kPageSize);
   if (void* nobody = map_memory(size)) {
     tcb_set_tid(nobody, kFakeTidBase);
@@ -100,13 +86,31 @@ void take_signal() {
   if (kernel_action(kSignal, nullptr, &action) == 0 && action.has_handler() &&
       action.handler != reinterpret_cast<void*>(on_cancel)) {
     g_libcs.store(action.handler, std::memory_order_relaxed);
-    g_always = signals_always();
+    // From 2.41 on glibc does not mark a thread that blocks in a cancellation point: its handler looks where it is.
+    g_always = libc_minor() >= 41;
     action.handler = reinterpret_cast<void*>(on_cancel);
     action.flags |= SA_RESTART | SA_NODEFER;
     kernel_action(kSignal, &action, nullptr);
   }
-  end_taking(kTaken);
+  g_taken.store(kTaken, std::memory_order_release);  // Release: pairs with the acquires above, and try_to_take's.
   cancel_release();
+}
+
+// Inside: a handler of the program's must not jump out, nor a cancellation unwind, before the word is given back.
+// libc's return trampoline is borrowed from another handler: SIGSEGV has one always (signals_init).
+bool install_harmless() {
+  enter();
+  bool mine = try_to_take();
+  if (mine) {
+    KernelAction action{};
+    for (int sig = 1; sig < kSignals && !action.has_handler(); ++sig) kernel_action(sig, nullptr, &action);
+    KernelAction harmless{reinterpret_cast<void*>(on_cancel), kRestorer | SA_SIGINFO | SA_RESTART | SA_NODEFER,
+                          action.restorer, 0};
+    if (action.has_handler()) kernel_action(kSignal, &harmless, nullptr);
+    g_taken.store(kNotYet, std::memory_order_release);  // Release: pairs with try_to_take.
+  }
+  leave();
+  return mine;
 }
 
 void signal_m(G* g) {
@@ -117,20 +121,12 @@ void signal_m(G* g) {
 
 }  // namespace
 
-// libc's return trampoline is borrowed from another handler: SIGSEGV has one always (signals_init).
 void cancel_signal_is_harmless() {
   static constinit std::atomic<bool> done{false};
-  if (done.load(std::memory_order_relaxed) || !begin_taking()) return;
-  KernelAction action{};
-  for (int sig = 1; sig <= 64 && !action.has_handler(); ++sig) kernel_action(sig, nullptr, &action);
-  if (action.has_handler()) {
-    action.handler = reinterpret_cast<void*>(on_cancel);
-    action.flags = kRestorer | SA_SIGINFO | SA_RESTART | SA_NODEFER;
-    action.mask = 0;
-    kernel_action(kSignal, &action, nullptr);
-    done.store(true, std::memory_order_relaxed);
-  }
-  end_taking(kNotYet);
+  if (done.load(std::memory_order_relaxed)) return;
+  // Acquire: pairs with take_signal.
+  while (g_taken.load(std::memory_order_acquire) != kTaken && !install_harmless()) thread_yield();
+  done.store(true, std::memory_order_relaxed);
 }
 
 int thread_cancel(pthread_t t) {
@@ -184,8 +180,7 @@ void cancel_arrived(G* g) {
 void cancellation_point() {
   G* g = self_g();
   if (MN_LIKELY(!g->cancelled.load(std::memory_order_relaxed))) return;
-  bool due = g->cancel_due || (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
-  if (due) cancel_act(g);
+  if (cancel_noted(g)) cancel_act(g);
   real.pthread_testcancel();
 }
 

@@ -13,6 +13,11 @@ constexpr uint64_t kCancelBit = uint64_t{1} << 32;
 // (sigwait.cc).
 void cancel_signal_is_harmless();
 
+// A cancellation of g has come that it has not acted upon.
+inline bool cancel_noted(const G* g) {
+  return g->cancel_due || (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
+}
+
 // The bit is set and the G is leaving libmn.
 void cancel_arrived(G* g);
 
@@ -25,9 +30,8 @@ void cancel_act(G* g);
 inline void cancel_release() {
   G* g = this_g();
   if (--g->cancel_held != 0) return;
-  // What is noted only, the next leave() finds; but the next may be long after a signal that came while it was held.
-  bool noted = (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
-  if (MN_UNLIKELY(noted || g->cancel_due)) cancel_act(g);
+  // The next leave() would find it, too; but the next may be long after a signal that came while it was held.
+  if (MN_UNLIKELY(cancel_noted(g))) cancel_act(g);
 }
 // Outside, held. An asynchronous one acts.
 inline void cancel_if_due() {

@@ -64,13 +64,6 @@ long timed_wait(uint64_t set, siginfo_t* info, int64_t deadline) {
   return raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(info), deadline != kForever ? sys_arg(&left) : 0, 8);
 }
 
-// It has been cancelled, has not learned of that, and is to.
-bool cancellation_due(const G* g) {
-  if (MN_LIKELY(!g->cancelled.load(std::memory_order_relaxed))) return false;
-  bool news = g->cancel_due || (g->sigpend.load(std::memory_order_relaxed) & kCancelBit) != 0;
-  return news && !tcb_cancel_disabled(g->tp);
-}
-
 bool waits(const G* g) {
   return g->sigwaits.load(std::memory_order_relaxed) != 0;
 }
@@ -109,7 +102,7 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   for (;;) {
     result = signal_take(g, wanted, &got);
     if (result != 0) break;
-    if (cancellation_due(g)) {
+    if (MN_UNLIKELY(cancel_noted(g)) && !tcb_cancel_disabled(g->tp)) {
       result = -EINTR;
       break;
     }
