@@ -58,7 +58,7 @@ constinit const LayoutEntry kEntries[] = {
     FIELD(Sched, n_ms),
     FIELD(Sched, n_spinning),
     FIELD(Sched, started),
-    FIELD(Sched, watched),
+    FIELD(Sched, observed),
     FIELD(Sched, helpers_lost),
     FIELD(Sched, main_g),
     FIELD(Sched, retakes),
@@ -66,7 +66,7 @@ constinit const LayoutEntry kEntries[] = {
     FIELD(Sched, wired_parks),
     FIELD(Sched, sysmon_ktid),
     CONSTANT("Sched.most_ms", kMaxMs),
-    CONSTANT("watched.cpu_times", kCpuTimes),
+    CONSTANT("observed.cpu_times", kCpuTimes),
 
     CONSTANT("P", sizeof(P)),
     FIELD(P, id),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The observer is a kernel thread without a P that prints schedtrace lines and dumps, and looks for deadlocks. It
-// exists from the start of the scheduler where an option asks for something regular, else from the first dump on. It is
-// not sysmon because printing may block (a pipe that is full), and libunwind takes malloc's locks when it is opened;
-// sysmon must not wait for either. It is a thread that libc made, for the same reason, and the creator makes it: a G
-// must not be switched out in pthread_create, and a signal handler could not call it.
+// The observer is a kernel thread without a P that prints schedtrace lines and dumps, writes the trace, and looks for
+// deadlocks. It exists from the start of the scheduler where an option asks for something regular, else from the first
+// dump on. It is not sysmon because printing may block (a pipe that is full), and libunwind takes malloc's locks when
+// it is opened; sysmon must not wait for either. It is a thread that libc made, for the same reason, and the creator
+// makes it: a G must not be switched out in pthread_create, and a signal handler could not call it.
 //
 // What is asked for is a bit in g_wanted, set by anybody, in any context, who then wakes the observer, or has it made.
 //

@@ -128,12 +128,12 @@ bool recorder_start() {
     begin_slice(ring, now_ns(), m != nullptr ? m->cur : nullptr, 0);
   }
   trace_hooks = {switched, readied, lost, taken};
-  sched.watched.fetch_or(kTraced, std::memory_order_relaxed);  // the threads that are made next see all of it
+  sched.observed.fetch_or(kTraced, std::memory_order_relaxed);  // the threads that are made next see all of it
   return true;
 }
 
 void recorder_stop() {
-  sched.watched.fetch_and(~uint32_t{kTraced}, std::memory_order_relaxed);
+  sched.observed.fetch_and(~uint32_t{kTraced}, std::memory_order_relaxed);
 }
 
 bool recorder_unfinished(P* p, TraceRecord* r) {

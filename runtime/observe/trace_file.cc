@@ -71,7 +71,7 @@ void write(const Text& event) {
   g_filled += event.size();
 }
 
-// What a JSON string may hold, as it is; bytes above 127 are taken for UTF-8 only where all of the program is.
+// For a JSON string. What is not printable ASCII may be no UTF-8 either, and is a question mark.
 void put_string(const char* s, size_t most, Text* out) {
   for (size_t i = 0; i < most && s[i] != '\0'; ++i) {
     char c = s[i];

@@ -29,7 +29,7 @@ void charge_cpu_time(M* m, G* g) {
 }
 
 int64_t cpu_time(G* g) {
-  sched.watched.fetch_or(kCpuTimes, std::memory_order_relaxed);
+  sched.observed.fetch_or(kCpuTimes, std::memory_order_relaxed);
   if (g == this_g()) return mine();
   for (int i = 0; i < kTries; ++i) {
     M* m = g->m.load(std::memory_order_relaxed);

@@ -330,7 +330,7 @@ void sched_reset_after_fork(G* g0) {
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();
   // The child's clock begins anew, and with it the G's.
-  bool charged = (sched.watched.load(std::memory_order_relaxed) & kCpuTimes) != 0;
+  bool charged = (sched.observed.load(std::memory_order_relaxed) & kCpuTimes) != 0;
   m->cpu_mark.store(charged ? 0 : kUnmarked, std::memory_order_relaxed);
   self->cpu_ns.store(0, std::memory_order_relaxed);
   if (!sched.started.load(std::memory_order_relaxed)) return;

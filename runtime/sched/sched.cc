@@ -99,10 +99,10 @@ SliceEnd how_it_ended(const G* g, Commit commit) {
   return g->state == GState::kWaiting ? SliceEnd::kWaits : SliceEnd::kYields;
 }
 
-MN_COLD void switch_watched(M* m) {
+MN_COLD void switch_observed(M* m) {
   G* g = m->prev;
-  uint32_t watched = sched.watched.load(std::memory_order_relaxed);
-  if ((watched & kTraced) != 0 && m->p != nullptr) {
+  uint32_t observed = sched.observed.load(std::memory_order_relaxed);
+  if ((observed & kTraced) != 0 && m->p != nullptr) {
     if (TraceRing* ring = m->p->trace; MN_LIKELY(ring->full())) {
       ++ring->skipped;
       m->cur->trace_flow = 0;
@@ -110,7 +110,7 @@ MN_COLD void switch_watched(M* m) {
       trace_hooks.switched(m, g, m->cur, how_it_ended(g, m->commit));
     }
   }
-  if ((watched & kCpuTimes) != 0) charge_cpu_time(m, g);
+  if ((observed & kCpuTimes) != 0) charge_cpu_time(m, g);
 }
 
 // By the running thread.
@@ -127,7 +127,7 @@ MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   next->m.store(m, std::memory_order_relaxed);
   next->state = GState::kRunning;
   if (MN_LIKELY(m->p != nullptr)) ++m->p->switches;
-  if (MN_UNLIKELY(sched.watched.load(std::memory_order_relaxed) != 0)) switch_watched(m);
+  if (MN_UNLIKELY(sched.observed.load(std::memory_order_relaxed) != 0)) switch_observed(m);
   if (MN_UNLIKELY(next->sigmask != m->kmask || next->altstack.sp != m->altstack.sp) && !next->system)
     give_signal_state(m, next);
   context_switch(&g->ctx, &next->ctx, next->tp);

@@ -84,7 +84,7 @@ enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2, kPreempt = 3 };
 constexpr int64_t kUnmarked = -1;
 
 // kCpuTimes: somebody asked for a G's CPU time (cputime.h). kTraced: MN_TRACE (trace.h).
-enum Watched : uint32_t { kCpuTimes = 1, kTraced = 2 };
+enum Observed : uint32_t { kCpuTimes = 1, kTraced = 2 };
 
 struct M {
   G g0;
@@ -122,11 +122,11 @@ struct Sched {
   int nprocs = 0;
   P* idle_ps = nullptr;  // Sched::lock
   std::atomic<int> n_idle_ps{0};
-  std::atomic<uint32_t> watched{0};  // Watched: what else each switch has to do; beside what is read as often
-  M* idle_ms = nullptr;              // Sched::lock
-  int n_idle_ms = 0;                 // Sched::lock
-  M* all_ms = nullptr;               // Sched::lock
-  int n_ms = 0;                      // Sched::lock; made or being made
+  std::atomic<uint32_t> observed{0};  // Observed: what else each switch has to do; beside what is read as often
+  M* idle_ms = nullptr;               // Sched::lock
+  int n_idle_ms = 0;                  // Sched::lock
+  M* all_ms = nullptr;                // Sched::lock
+  int n_ms = 0;                       // Sched::lock; made or being made
   std::atomic<int> n_spinning{0};
   M* timekeeper = nullptr;                 // Sched::lock: the idle M that sleeps until the next timer
   int64_t watched_until = INT64_MAX;       // Sched::lock: when it wakes
@@ -150,7 +150,7 @@ struct Sched {
 extern Sched sched;
 
 inline bool traced() {
-  return MN_UNLIKELY((sched.watched.load(std::memory_order_relaxed) & kTraced) != 0);
+  return MN_UNLIKELY((sched.observed.load(std::memory_order_relaxed) & kTraced) != 0);
 }
 
 // --- inside / outside

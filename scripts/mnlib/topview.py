@@ -25,7 +25,7 @@ class Over(Exception):
 
 
 class View:
-    SCHED = 'nprocs n_idle_ps n_idle_ms n_ms n_spinning global_size watched'.split()
+    SCHED = 'nprocs n_idle_ps n_idle_ms n_ms n_spinning global_size observed'.split()
 
     def __init__(self, process, state):
         self._process = process
@@ -69,7 +69,7 @@ class View:
         lines += self._p_lines(now, before, elapsed, max(rows - RESERVED, 2) if rows else 0)
         lines += self._wait_lines(now, before, elapsed)
         lines += self._address_lines(now)
-        if now.sched['watched'] & self._process.layout['watched.cpu_times']:
+        if now.sched['observed'] & self._process.layout['observed.cpu_times']:
             lines += self._thread_lines(now)
         return [line for part in lines for line in ([part] if isinstance(part, str) else part)]
 

@@ -16,7 +16,7 @@ on it a slice for each turn of a thread, with what ended it, and an arrow from t
 it was woken. Open the file in Perfetto (ui.perfetto.dev) or in chrome://tracing. At the end it
 says what was waited for longest; --read says that of a trace that exists.
 
-A trace is bounded: a P that switches more than some 25,000 times a second for long leaves gaps,
+A trace is bounded: a P with more than some 25,000 turns and wake-ups a second for long leaves gaps,
 which are shown. It has no tracks of threads with a kernel thread of their own.
 '''
 EPILOG = '''
