@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint32_t kPerPeriod = 500;
 static_assert((kTraceRecords & (kTraceRecords - 1)) == 0);
-constexpr uint64_t kMostPsBits = 8;
+constexpr uint32_t kMostPsBits = 8;  // the numbers of a P's wake-ups come again after 16 million
 static_assert(kMaxProcs <= 1 << kMostPsBits);
 
 bool push(TraceRing* ring, const TraceRecord& record) {
@@ -67,7 +67,7 @@ bool end_gap(TraceRing* ring, int64_t now) {
   return true;
 }
 
-void begin_slice(TraceRing* ring, int64_t now, const G* g, uint64_t flow) {
+void begin_slice(TraceRing* ring, int64_t now, const G* g, uint32_t flow) {
   ring->g = g;
   ring->begin = now;
   ring->flow = flow;
@@ -76,7 +76,7 @@ void begin_slice(TraceRing* ring, int64_t now, const G* g, uint64_t flow) {
 void switched(M* m, G* prev, G* next, SliceEnd how) {
   TraceRing* ring = m->p->trace;
   int64_t now = now_ns();
-  uint64_t flow = next->trace_flow;
+  uint32_t flow = next->trace_flow;
   next->trace_flow = 0;
   if (ring->skipped != 0) {
     if (!end_gap(ring, now)) return;
@@ -88,11 +88,10 @@ void switched(M* m, G* prev, G* next, SliceEnd how) {
 
 void readied(P* p, G* g) {
   TraceRing* ring = p->trace;
-  g->trace_flow = 0;
-  if (ring->full() || this_g()->system) return;
+  if (this_g()->system) return;
   TraceRecord r{now_ns()};
   r.what = TraceWhat::kWake;
-  r.flow = ++ring->flows << kMostPsBits | static_cast<uint64_t>(p->id);
+  r.flow = ++ring->flows << kMostPsBits | static_cast<uint32_t>(p->id);
   r.tid = g->tid;
   push(ring, r);
   g->trace_flow = r.flow;

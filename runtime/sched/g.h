@@ -58,6 +58,8 @@ struct G {
   bool vforked = false;  // between vfork and the child's end: may be the child (shim/vfork.cc)
   bool system = false;   // g0, sysmon, creator: no program code runs on it
   Note note;             // wired Gs only
+  // The wake-up that made it runnable (trace.h); 0: not noted. Here, for each switch writes to this line.
+  uint32_t trace_flow = 0;
 
   // Signals (thread/signal.cc). The mask is the G's own; the kernel's is changed when the next G's differs.
   uint64_t sigmask = 0;
@@ -110,7 +112,6 @@ struct G {
   uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's
   G* child_g0 = nullptr;                  // thread/fork.cc: for the child that it is about to make
-  uint64_t trace_flow = 0;                // the wake-up that made it runnable (trace.h); 0: not noted
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
 };
 

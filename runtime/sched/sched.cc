@@ -99,7 +99,7 @@ SliceEnd how_it_ended(const G* g, Commit commit) {
   return g->state == GState::kWaiting ? SliceEnd::kWaits : SliceEnd::kYields;
 }
 
-MN_COLD void switch_observed(M* m) {
+MN_NOINLINE void switch_observed(M* m) {
   G* g = m->prev;
   uint32_t observed = sched.observed.load(std::memory_order_relaxed);
   if ((observed & kTraced) != 0 && m->p != nullptr) {
@@ -114,8 +114,10 @@ MN_COLD void switch_observed(M* m) {
 }
 
 // By the running thread.
-MN_COLD void note_wake(G* g) {
-  if (P* p = this_g()->m.load(std::memory_order_relaxed)->p) trace_hooks.readied(p, g);
+MN_NOINLINE void note_wake(G* g) {
+  g->trace_flow = 0;
+  P* p = this_g()->m.load(std::memory_order_relaxed)->p;
+  if (p != nullptr && MN_UNLIKELY(!p->trace->full())) trace_hooks.readied(p, g);
 }
 
 MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {

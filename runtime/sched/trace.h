@@ -32,8 +32,8 @@ enum class SliceEnd : uint8_t { kWaits, kYields, kPreempted, kInKernel, kEnds, k
 struct TraceRecord {
   int64_t begin = 0, end = 0;  // CLOCK_MONOTONIC, ns
   const void* key = nullptr;
-  uint64_t flow = 0;    // kSlice: the wake-up that led to it; kWake: its number; 0: none
   uint64_t count = 0;   // kGap
+  uint32_t flow = 0;    // kSlice: the wake-up that led to it; kWake: its number; 0: none
   uint32_t tid = 0;     // G::tid; kWake: of who is woken
   uint32_t holder = 0;  // G::tid of who had what it waits for; 0: not known
   TraceWhat what = TraceWhat::kSlice;
@@ -51,8 +51,8 @@ struct TraceRing {
   uint64_t skipped = 0;            // switches since the last record that was refused
   int64_t begin = 0;               // of the slice that runs, or of the gap
   const G* g = nullptr;            // whose slice it is; null: nobody's
-  uint64_t flow = 0;               // that led to it
-  uint64_t flows = 0;              // wake-ups noted so far
+  uint32_t flow = 0;               // that led to it
+  uint32_t flows = 0;              // wake-ups noted so far
   TraceRecord records[kTraceRecords];
 
   // Acquire: pairs with recorder_read; what will be overwritten has been read.

@@ -27,6 +27,7 @@ examples:
 '''
 
 MOST = 10
+MOSTLY = 0.1     # of the wake-ups, for one thread to be named
 DEFAULT_FILE = 'mn-trace.json'
 
 
@@ -110,6 +111,7 @@ def row(key, wait):
     who = '-'
     if wait.wakers:
         name, count = wait.wakers.most_common(1)[0]
-        who = f'{name} ({count / wait.count:.0%})'
+        share = count / wait.count
+        who = f'{name} ({share:.0%})' if share >= MOSTLY else f'{len(wait.wakers):,} threads'
     return [what, f'{wait.count:,}', metrics.seconds(wait.microseconds / 1e6),
             metrics.seconds(wait.longest / 1e6), who]
