@@ -49,7 +49,7 @@ constexpr int64_t kAskAgain = 50 * kMs;
 constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that is asked in vain keeps its P
 constexpr int kLostPerLook = 16;
 
-// sysmon's mask as main wants it, and as the kernel has it.
+// sysmon's mask as main wants it, and what of it the kernel has for sure.
 constinit std::atomic<uint64_t> g_wanted_mask{kAllMasked}, g_mask{kAllMasked};
 
 constinit G g_sysmon_g;
@@ -224,11 +224,17 @@ bool all_idle() {
   return sched.n_idle_ps.load(std::memory_order_relaxed) == sched.nprocs;
 }
 
+// Says first what it is about to open. Either it then sees what is wanted by now, or who wants it otherwise sees that
+// it must wait.
 void adopt_mask() {
-  uint64_t wanted = g_wanted_mask.load(std::memory_order_relaxed);
-  if (wanted == g_mask.load(std::memory_order_relaxed)) return;
-  set_kernel_mask(&g_sysmon_m, wanted);
-  g_mask.store(wanted, std::memory_order_release);  // pairs with sysmon_mask: the kernel has it
+  for (;;) {
+    uint64_t wanted = g_wanted_mask.load(std::memory_order_relaxed), present = g_mask.load(std::memory_order_relaxed);
+    if (wanted == present) return;
+    g_mask.store(present & wanted, std::memory_order_seq_cst);              // pairs with sysmon_mask
+    if (g_wanted_mask.load(std::memory_order_seq_cst) != wanted) continue;  // pairs with sysmon_mask
+    set_kernel_mask(&g_sysmon_m, wanted);
+    g_mask.store(wanted, std::memory_order_release);  // pairs with sysmon_mask: the kernel has it
+  }
 }
 
 void sleep_until_busy() {
@@ -310,10 +316,10 @@ void sysmon_wake() {
 }
 
 void sysmon_mask(uint64_t mask) {
-  g_wanted_mask.store(mask, std::memory_order_relaxed);
+  g_wanted_mask.store(mask, std::memory_order_seq_cst);  // pairs with adopt_mask
   if (this_g() == &g_sysmon_g) return adopt_mask();
   if (!sched.started.load(std::memory_order_relaxed) || sched.helpers_lost) return;
-  while ((mask & ~g_mask.load(std::memory_order_acquire)) != 0) {  // pairs with adopt_mask
+  while ((mask & ~g_mask.load(std::memory_order_seq_cst)) != 0) {  // pairs with adopt_mask
     sched.sysmon_note.signal();
     raw_syscall(SYS_sched_yield);
   }

@@ -61,12 +61,26 @@ bool on_sysmon() {
   return g->system && g->m.load(std::memory_order_relaxed)->own_descriptors;
 }
 
+// sysmon takes it for others than main.
+bool taken_by_sysmon(int sig) {
+  return (g_caught.load(std::memory_order_relaxed) & ~signals_closed.load(std::memory_order_relaxed) & bit(sig)) != 0;
+}
+
+// Nobody was found that takes it. False: somebody is, who opened it meanwhile: he may have looked before it was closed.
+bool close_signal(int sig) {
+  // Seq_cst: who sets a mask looks at this word afterwards, with a system call in between (signals_opened).
+  signals_closed.fetch_or(bit(sig), std::memory_order_seq_cst);
+  bool nobody = find_taker(bit(sig)) == nullptr;
+  if (nobody)
+    tell_sysmon();
+  else
+    signals_opened_slow(~bit(sig));
+  return nobody;
+}
+
 // By sysmon. Nobody takes it: it is to wait in the kernel. Once, for sysmon does not take it again.
 void give_back(int sig) {
-  if ((g_caught.load(std::memory_order_relaxed) & ~signals_closed.load(std::memory_order_relaxed) & bit(sig)) == 0)
-    return;
-  signals_closed.fetch_or(bit(sig), std::memory_order_relaxed);
-  tell_sysmon();
+  if (!taken_by_sysmon(sig) || !close_signal(sig)) return;
   held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
   siginfo_t info;
   while (take_note(kProcess, sig, &info))
@@ -111,6 +125,10 @@ void signals_main_mask(uint64_t mask) {
   g_main_mask.store(mask, std::memory_order_relaxed);
   g_main_known.store(true, std::memory_order_relaxed);
   tell_sysmon();
+}
+
+void signal_to_wait(int sig) {
+  if (sched.main_g != nullptr && taken_by_sysmon(sig)) close_signal(sig);
 }
 
 bool signal_has_taker(int sig) {

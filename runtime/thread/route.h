@@ -37,6 +37,9 @@ void signals_main_mask(uint64_t mask);
 
 // Whether a G takes it now. Inside.
 bool signal_has_taker(int sig);
+// It is about to be sent, and nobody was found that takes it: it is to wait in the kernel from the beginning, where the
+// sender sees it. Inside.
+void signal_to_wait(int sig);
 // On g0, between Gs, on sysmon, and by who sends one: gives signals that came to no G to one. Inside.
 void route_signals();
 // What has come for the process and g, the caller or about to run, does not block becomes g's.

@@ -286,7 +286,8 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
     set_mask(g, next);
     if (g == sched.main_g) signals_main_mask(g->sigmask);
     give_up_signals(g);
-    if (MN_UNLIKELY(held_signals.load(std::memory_order_relaxed) != 0)) take_held_signals(g);
+    uint64_t others = held_signals.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_relaxed);
+    if (MN_UNLIKELY(others != 0)) take_held_signals(g);
     deliver(g);
     return 0;
   }

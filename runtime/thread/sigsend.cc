@@ -60,6 +60,8 @@ int signal_process(pid_t pid, int sig, const sigval* value) {
   if (taken) {
     process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
     route_signals();
+  } else {
+    signal_to_wait(sig);
   }
   leave();
   return taken ? 0 : -1;

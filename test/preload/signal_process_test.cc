@@ -279,6 +279,31 @@ TEST_F(SignalProcess, NobodyTakesItButAWaitForSignals) {
   EXPECT_EQ(test::handled, 0);
 }
 
+// One that all block is pending at once, and taken by who opens it before its call returns.
+TEST_F(SignalProcess, PendingAndTakenAtOnce) {
+  test::handled = 0;
+  test::Handler handler(SIGUSR1, test::Count, SA_RESTART);
+  Thread([] { return nullptr; });  // which would have taken it
+  Block();
+  Thread opener([&] {
+    int unseen = 0, late = 0;
+    for (int round = 1; round <= 1000; ++round) {
+      kill(getpid(), SIGUSR1);
+      sigset_t pending;
+      sigpending(&pending);
+      unseen += sigismember(&pending, SIGUSR1) != 1;
+      pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+      late += test::handled != round;
+      EXPECT_TRUE(test::Eventually([&] { return test::handled == round; }));
+      pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    }
+    EXPECT_EQ(unseen, 0);
+    EXPECT_EQ(late, 0);
+    return nullptr;
+  });
+  opener.Join();
+}
+
 TEST_F(SignalProcess, ValuesStayWithThem) {
   static std::atomic<int> sum;
   sum = 0;
