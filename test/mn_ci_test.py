@@ -21,7 +21,7 @@ class Ci(unittest.TestCase):
         self.program = script(PROGRAM, 'ci-program')
 
     def ci(self, *options, figure=100, command=None, env=None):
-        return mn('ci', '--lib', stub, '--min-runs', '6', '--max-runs', '9', '--metric', r'qps: ([\d.]+)',
+        return mn('ci', '--lib', stub, '--min-runs', '7', '--max-runs', '9', '--metric', r'qps: ([\d.]+)',
                   *options, '--', *(command or [self.program]), env={'FIGURE': str(figure), **(env or {})})
 
     def ended(self, status, text, *options, **more):
@@ -46,7 +46,7 @@ class Ci(unittest.TestCase):
         self.ended(0, 'pass', '--fail-below', '0.8', figure=90)
 
     def test_less_is_better(self):
-        options = ('--lib', stub, '--min-runs', '6', '--max-runs', '6', '--metric-less',
+        options = ('--lib', stub, '--min-runs', '7', '--max-runs', '7', '--metric-less',
                    r'p95=qps: ([\d.]+)', '--', self.program)
         self.assertEqual(mn('ci', *options, env={'FIGURE': '90'}).returncode, 0)
         self.assertEqual(mn('ci', *options, env={'FIGURE': '110'}).returncode, 1)
@@ -82,7 +82,7 @@ class Ci(unittest.TestCase):
 
     def test_usage(self):
         self.refused('need --baseline', '--update')
-        self.refused('is less than --min-runs', '--max-runs', '6', '--min-runs', '7')
+        self.refused('is less than --min-runs', '--max-runs', '7', '--min-runs', '8')
         self.refused('not a ratio', '--fail-below', 'much')
         self.refused('not found', command=['no-such-program'])
         self.refused('No such file or directory', '--summary', '/no/where')
@@ -132,7 +132,7 @@ class Gate(unittest.TestCase):
         """Of simulated builds, 4 % noise a pair, that look after 10, 15, 22, 33 and 50 pairs."""
         chance = random.Random(11)
         numbers = gate.looks(10, 50)
-        level = 1 - (1 - estimate.LEVEL) / len(numbers)
+        level = 1 - gate.MISTAKEN / len(numbers)
         outcomes = []
         for _ in range(trials):
             logs = [chance.gauss(shift, 0.04) for _ in range(50)]

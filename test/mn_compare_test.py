@@ -18,7 +18,7 @@ from mnlib.report import words
 
 SECONDS = 30    # tells a hang
 TRIALS = 100
-PAIRS = 10
+PAIRS = compare.LEAST_ROUNDS
 
 # Listens on the unix socket argv[1]; SIGTERM ends it unless argv[2] is "stubborn".
 SERVER = r'''
@@ -288,7 +288,7 @@ class Statistics(unittest.TestCase):
         self.assertTrue(result.shown())
         self.assertIsNone(estimate.estimate([0.1] * 5).low)
         self.assertIsNone(estimate.estimate([]))
-        self.assertEqual([estimate.least_pairs(level) for level in (0.95, 0.99)], [estimate.LEAST_PAIRS, 8])
+        self.assertEqual([estimate.least_pairs(level) for level in (0.95, estimate.LEVEL)], [6, estimate.LEAST_PAIRS])
         chance = random.Random(3)
         spread = [chance.gauss(0, 0.1) for _ in range(20)]
         narrow, wide = (estimate.estimate(spread, level) for level in (0.8, 0.999))
@@ -327,9 +327,9 @@ class Words(unittest.TestCase):
         self.assertEqual(metrics.mask([metric], 'a n: 12 b'), 'a n:  b')
 
     def test_verdicts(self):
-        for factor, said in ((1 / 1.53, 'M:N is 1.53 times faster (95 % interval 1.53 to 1.53) over 10 '
+        for factor, said in ((1 / 1.53, 'M:N is 1.53 times faster (98 % interval 1.53 to 1.53) over 12 '
                               'pairs; it used 4 kernel threads where 1:1 used 1,003.'),
-                             (1.1, 'M:N is 1.10 times slower (95 % interval 1.10 to 1.10) over 10 pairs'),
+                             (1.1, 'M:N is 1.10 times slower (98 % interval 1.10 to 1.10) over 12 pairs'),
                              (1, 'No difference could be shown: M:N is 1.00 to 1.00 times as good as 1:1')):
             self.assertTrue(words.verdict(imagined(factor)).startswith(said), words.verdict(imagined(factor)))
 

@@ -87,7 +87,7 @@ class Page(unittest.TestCase):
         text = example(0)
         self.assertEqual(re.findall(r'(?:src|href)=|url\(|@import|https?:', text), [])
         self.assertIn('<h1>M:N is 1.5', text)
-        for word in ('app --fast', 'How to read it', 'Linux', '10 pairs', 'prefers-color-scheme: dark'):
+        for word in ('app --fast', 'How to read it', 'Linux', '12 pairs', 'prefers-color-scheme: dark'):
             self.assertIn(word, text)
 
     def test_what_programs_write_is_text(self):

@@ -39,8 +39,7 @@ def trial(program, native, library, pairs):
     chosen = [variants.Variant('1:1', environment({'LD_PRELOAD': native}), False),
               variants.Variant('M:N', environment({'LD_PRELOAD': library}), True)]
     series = compare.Series(program, chosen)
-    for _ in range(pairs):
-        series.round()
+    series.rounds(pairs)
     result = series.judge()
     if result.same != 'yes' or result.notes:
         sys.exit(f'planted: {result.differences + result.notes}')
@@ -50,7 +49,7 @@ def trial(program, native, library, pairs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--trials', type=int, default=100)
-    parser.add_argument('--pairs', type=int, default=10)
+    parser.add_argument('--pairs', type=int, help='as mn compare -n: default 12 to 40')
     parser.add_argument('--rounds', type=int, default=20_000_000, help='of the program: its length')
     parser.add_argument('--by', choices=KINDS, default='wall', help='what decides the exit status')
     options = parser.parse_args()
@@ -66,7 +65,7 @@ def main():
             misses[kind] += not (slower[kind].shown() and slower[kind].ratio < 1)
         print(f'\r{number + 1} of {options.trials} trials', end='', file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    print(f'{options.trials} trials of {options.pairs} pairs')
+    print(f'{options.trials} trials')
     for kind in KINDS:
         print(f'{kind:4}  {alarms[kind]} false alarms, {misses[kind]} misses of 10 %')
     return int(max(alarms[options.by], misses[options.by]) > options.trials * 0.05)

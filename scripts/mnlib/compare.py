@@ -3,11 +3,19 @@
 
 import os
 import statistics
+import time
 
 from . import estimate, measure, metrics, variants, verdict
 
 # Differences of the medians below this are noise on any machine.
 NOISE = 0.02
+
+# Pairs of runs where nobody says how many: the least that show much, and more of short programs,
+# which vary more and cost less. How long they take decides, not how they turn out: who goes on
+# until a difference shows finds one.
+LEAST_ROUNDS = 12
+MOST_ROUNDS = 40
+SECONDS = 10
 
 
 class Program:
@@ -105,6 +113,17 @@ class Series:
         self._index += 1
         return True
 
+    def rounds(self, number=None):
+        """So many rounds; without a number as many as the first one's time allows."""
+        begin = time.monotonic()
+        done = 0
+        while done < (number or LEAST_ROUNDS) and self.round():
+            done += 1
+            if number is None:
+                number = rounds_for(time.monotonic() - begin)
+                if self._progress:
+                    self._progress.expect(1 + number * len(self.result.variants))
+
     def judge(self):
         _judge(self.result, self._warm)
         return self.result
@@ -114,6 +133,11 @@ class Series:
             self._progress()
         library = self._library if variant.libmn else None
         return self.result.program.measure(variant.environment, library, self._timeout, self._wanted)
+
+
+def rounds_for(seconds):
+    """How many rounds to run when one takes so long."""
+    return max(LEAST_ROUNDS, min(MOST_ROUNDS, int(SECONDS / max(seconds, 1e-3))))
 
 
 def order(things, index):
@@ -127,9 +151,7 @@ def compare(argv, library, runs=5, timeout=None, pick=None):
     """Measures `argv` at 1:1 and M:N. `pick`, where given, takes from stdout what must be equal."""
     both = [variants.native(), variants.libmn(library)]
     series = Series(Program(argv, pick=pick), both, library=library, timeout=timeout)
-    for _ in range(runs):
-        if not series.round():
-            break
+    series.rounds(runs)
     return series.judge()
 
 

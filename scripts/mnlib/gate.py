@@ -3,7 +3,7 @@
 
 After so many pairs, and again after half as many more, the interval of each ratio is held against
 the least one allowed. Above it: pass; below it: regression; across it: go on. Who looks several
-times, or at several figures, is misled more often: the 5 % are divided among all looks at all
+times, or at several figures, is misled more often: 5 % are divided among all looks at all
 figures (Bonferroni), so that at most one build in twenty is judged wrongly whatever happens.
 """
 
@@ -13,6 +13,7 @@ from . import estimate
 
 PASS, REGRESSION, UNSURE = 'pass', 'regression', 'unsure'
 GROWTH = 1.5
+MISTAKEN = 0.05    # at most, of all builds
 
 
 class Finding:
@@ -66,7 +67,7 @@ def measure(series, judged, least, most, max_seconds, fail_below, base=None, pre
     `precise`, a factor: go on until each interval is that narrow instead, for a new baseline.
     """
     numbers = looks(least, most)
-    level = 1 - (1 - estimate.LEVEL) / (len(numbers) * len(judged))
+    level = 1 - MISTAKEN / (len(numbers) * len(judged))
     deadline = time.monotonic() + max_seconds
     done = 0
     found = []

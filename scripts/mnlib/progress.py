@@ -31,6 +31,9 @@ class Bar:
         spent = time.monotonic() - self._begin
         return f', about {duration(spent / self._done * (self._total - self._done))} left'
 
+    def expect(self, total):
+        self._total = total
+
     def clear(self):
         if self._shown:
             print('\r\033[K', end='', file=self._stream, flush=True)

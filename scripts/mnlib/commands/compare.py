@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mn compare: the same program at 1:1 and at M:N, in turn."""
 
+from .. import compare
 from ..progress import Bar
 from ..report import figures, page, words
 from . import common, measured
@@ -11,7 +12,8 @@ DESCRIPTION = '''
 Runs a program at 1:1 (without libmn) and at M:N (with it) in turn, after one run at 1:1 that only
 warms the caches, and says which is better, how sure that is, and what each cost: time, CPU,
 context switches, kernel threads, memory. A pair is one run of each, back to back; a difference
-counts when the 95 % interval of the pairs' median ratio leaves out 1.
+counts when the 98 % interval of the pairs' median ratio leaves out 1. There are 12 pairs, or as
+many as ten seconds have room for, up to 40.
 
 Each run reads the same standard input when that is a file, and nothing otherwise. What it writes
 on standard output is compared; standard error is not.
@@ -19,7 +21,7 @@ on standard output is compared; standard error is not.
 EPILOG = r'''
 examples:
   mn compare -- pigz -k -c big.log
-      ten pairs of runs, judged by wall time
+      judged by wall time
   mn compare -n 20 --html report.html --json report.json -- xz -T4 -k -c big.log
       twenty pairs; also a page to look at and the figures for a program
   mn compare --also procs=1,2,4 --also preempt_ms=0 -- ./app
@@ -43,8 +45,9 @@ DIFFERENT = 1
 def add_options(parser):
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
-    parser.add_argument('-n', type=common.number(1, 1000), default=10, metavar='PAIRS', dest='runs',
-                        help='runs of each variant; default 10, less than 6 show nothing')
+    parser.add_argument('-n', type=common.number(1, 1000), metavar='PAIRS', dest='runs',
+                        help='runs of each variant; default 12 to 40, the shorter the more; '
+                             'less than 7 show nothing')
     parser.add_argument('--also', action='append', default=[], metavar='NAME=VALUE[,VALUE...]',
                         help='further variants of M:N, by an option of libmn; repeatable')
     measured.add_options(parser)
@@ -58,12 +61,10 @@ def main(options, parser):
         measured.check_writable(path, parser.failed)
     subject = measured.Subject(options, parser)
     sides = 2 + sum(text.count(',') + 1 for text in options.also)
-    bar = Bar(1 + options.runs * sides)
+    bar = Bar(1 + (options.runs or compare.LEAST_ROUNDS) * sides)
     with measured.one_line_errors(parser.failed, bar.clear):
         series = subject.series(options.also, bar)
-        for _ in range(options.runs):
-            if not series.round():
-                break
+        series.rounds(options.runs)
         result = series.judge()
     bar.clear()
     if options.json:

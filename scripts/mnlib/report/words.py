@@ -5,9 +5,9 @@ import os
 import shlex
 import statistics
 
-from .. import compare, variants
+from .. import compare, estimate, variants
 
-LEVEL = '95 % interval'
+LEVEL = f'{estimate.LEVEL * 100:.0f} % interval'
 
 
 def command_line(program):
@@ -35,22 +35,22 @@ def _failed(result):
 
 def _ratio(result, name):
     metric = result.metrics[0]
-    estimate = result.estimate(metric, name)
+    found = result.estimate(metric, name)
     pairs = f'over {result.pairs()} pair{"s" if result.pairs() != 1 else ""}'
     # "M:N is 1.2 times faster" says itself that it is time; other figures are named.
     subject = name if metric.key == 'wall' else f'{metric.title} of {name}'
-    if estimate is None:
+    if found is None:
         return f'No ratio of {metric.title} can be told: a figure is zero, negative or missing.'
-    if estimate.low is None:
+    if found.low is None:
         return (f'No difference could be shown: {result.pairs()} pairs are too few to tell one from '
-                'noise; at least 6 are needed (-n).')
-    if not estimate.shown():
-        most = max(estimate.high, 1 / estimate.low) - 1
-        return (f'No difference could be shown: {subject} is {interval(estimate)} times as good as '
+                f'noise; at least {estimate.LEAST_PAIRS} are needed (-n).')
+    if not found.shown():
+        most = max(found.high, 1 / found.low) - 1
+        return (f'No difference could be shown: {subject} is {interval(found)} times as good as '
                 f'{"1:1" if metric.key == "wall" else "at 1:1"} ({LEVEL}), {pairs}. If there is one, it is likely less than {_percent(most)} %.')
-    better = estimate.ratio > 1
-    ratio, low, high = ((estimate.ratio, estimate.low, estimate.high) if better else
-                        (1 / estimate.ratio, 1 / estimate.high, 1 / estimate.low))
+    better = found.ratio > 1
+    ratio, low, high = ((found.ratio, found.low, found.high) if better else
+                        (1 / found.ratio, 1 / found.high, 1 / found.low))
     return (f'{subject} is {compare.times(ratio)} times {metric.better if better else metric.worse} '
             f'({LEVEL} {compare.times(low)} to {compare.times(high)}) {pairs}{_threads(result, name)}.')
 
@@ -78,25 +78,25 @@ def _threads(result, name):
     return f'; it used {metric.write(libmn)} kernel {threads} where 1:1 used {metric.write(native)}'
 
 
-def interval(estimate):
-    return f'{compare.times(estimate.low)} to {compare.times(estimate.high)}'
+def interval(found):
+    return f'{compare.times(found.low)} to {compare.times(found.high)}'
 
 
-def judgement(metric, estimate, same=False):
+def judgement(metric, found, same=False):
     """'1.53x faster (1.49 to 1.58)': what a table says of a ratio."""
     if same:
         return 'the same'
-    if estimate is None:
+    if found is None:
         return '-'
-    better = estimate.ratio > 1
-    ratio = estimate.ratio if better else 1 / estimate.ratio
+    better = found.ratio > 1
+    ratio = found.ratio if better else 1 / found.ratio
     text = f'{compare.times(ratio)}x {metric.better if better else metric.worse}'
-    if estimate.low is None:
+    if found.low is None:
         return f'{text} (too few pairs to be sure)'
-    if not estimate.shown():
-        return f'no difference shown ({interval(estimate)})'
-    low, high = sorted((estimate.low, estimate.high) if better else
-                       (1 / estimate.low, 1 / estimate.high))
+    if not found.shown():
+        return f'no difference shown ({interval(found)})'
+    low, high = sorted((found.low, found.high) if better else
+                       (1 / found.low, 1 / found.high))
     return f'{text} ({compare.times(low)} to {compare.times(high)})'
 
 
@@ -114,15 +114,15 @@ def table(result):
     lines = []
     if len(result.variants) == 2:
         cells = [['', '1:1', 'M:N', 'M:N is']]
-        for metric, values, (estimate,), same in rows(result):
+        for metric, values, (found,), same in rows(result):
             cells.append([metric.title, *(summary(each, metric.write) for each in values),
-                          judgement(metric, estimate, same)])
+                          judgement(metric, found, same)])
         return compare.table(cells)
     for metric, values, estimates, same in rows(result):
         cells = [[metric.title, 'median (lowest to highest)', 'against 1:1']]
-        for variant, figures, estimate in zip(result.variants, values, [None, *estimates]):
+        for variant, figures, found in zip(result.variants, values, [None, *estimates]):
             cells.append([variant.name, summary(figures, metric.write),
-                          '' if variant.name == '1:1' else judgement(metric, estimate, same)])
+                          '' if variant.name == '1:1' else judgement(metric, found, same)])
         lines += compare.table(cells) + ['']
     return lines[:-1]
 
