@@ -68,7 +68,7 @@ bool taken_by_sysmon(int sig) {
 
 // Nobody was found that takes it. False: somebody is, who opened it meanwhile: he may have looked before it was closed.
 bool close_signal(int sig) {
-  // Seq_cst: who sets a mask looks at this word afterwards, with a system call in between (signals_opened).
+  // Pairs with signals_opened: who sets a mask looks at this word after a system call, which took a lock in between.
   signals_closed.fetch_or(bit(sig), std::memory_order_seq_cst);
   bool nobody = find_taker(bit(sig)) == nullptr;
   if (nobody)

@@ -26,7 +26,7 @@ So it is the last one, which finds what outliers hide from the mean. The same, o
     40, 95 %                     5    5    5    3    5     100 100 100 100  100
     40, 98 %                     1    1    1    1    2     100 100 100 100  100
 
-Of 98 %, then: one of twenty users would be told of a difference that is not there otherwise. Below
+Of 98 %, then: with 95 % one user in twenty is told of a difference that is not there. Below
 seven pairs no interval of the median holds 98 %: there is none then.
 """
 
