@@ -104,7 +104,7 @@ def rows(result):
     """(metric, figures of each variant, Estimates of all but the first, whether all are equal)."""
     for metric in result.metrics:
         values = [result.values(metric, variant.name) for variant in result.variants]
-        same = len({value for each in values for value in each}) == 1
+        same = all(values) and len({value for each in values for value in each}) == 1
         yield metric, values, [result.estimate(metric, variant.name)
                                for variant in result.variants[1:]], same
 
