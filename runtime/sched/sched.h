@@ -225,6 +225,9 @@ using SignalHook = void (*)(G* g);
 extern SignalHook deliver_signals;
 // G's from now on: those of either sort that g, which is about to run, does not block.
 extern SignalHook take_process_signals;
+// What sysmon is to block: what main does, but for what other Gs take (thread/route.h). Null: all.
+using MaskHook = uint64_t (*)();
+extern MaskHook mask_for_sysmon;
 void set_kernel_mask(M* m, uint64_t mask);
 constexpr uint64_t kAllMasked = ~kUnmaskable;
 
@@ -294,7 +297,7 @@ bool m_retires(M* m);
 // --- sysmon.cc
 int sysmon_start();
 void sysmon_wake();
-// main's mask is `mask`: sysmon takes what main does not block. Returns when nothing that is blocked is open there.
-void sysmon_mask(uint64_t mask);
+// mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.
+void sysmon_mask_changed(uint64_t blocked);
 
 }  // namespace mn

@@ -49,8 +49,8 @@ constexpr int64_t kAskAgain = 50 * kMs;
 constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that is asked in vain keeps its P
 constexpr int kLostPerLook = 16;
 
-// sysmon's mask as main wants it, and what of it the kernel has for sure.
-constinit std::atomic<uint64_t> g_wanted_mask{kAllMasked}, g_mask{kAllMasked};
+// What sysmon blocks for sure.
+constinit std::atomic<uint64_t> g_mask{kAllMasked};
 
 constinit G g_sysmon_g;
 constinit M g_sysmon_m;
@@ -224,16 +224,20 @@ bool all_idle() {
   return sched.n_idle_ps.load(std::memory_order_relaxed) == sched.nprocs;
 }
 
-// Says first what it is about to open. Either it then sees what is wanted by now, or who wants it otherwise sees that
-// it must wait.
+uint64_t wanted_mask() {
+  return mask_for_sysmon != nullptr ? mask_for_sysmon() : kAllMasked;
+}
+
+// By sysmon alone, who asks what is wanted: were it told, who tells last could have asked first. Says first what it is
+// about to open. Either it then sees what is wanted by now, or who wants it otherwise sees that it must wait.
 void adopt_mask() {
   for (;;) {
-    uint64_t wanted = g_wanted_mask.load(std::memory_order_relaxed), present = g_mask.load(std::memory_order_relaxed);
+    uint64_t wanted = wanted_mask(), present = g_mask.load(std::memory_order_relaxed);
     if (wanted == present) return;
-    g_mask.store(present & wanted, std::memory_order_seq_cst);              // pairs with sysmon_mask
-    if (g_wanted_mask.load(std::memory_order_seq_cst) != wanted) continue;  // pairs with sysmon_mask
+    g_mask.store(present & wanted, std::memory_order_seq_cst);  // pairs with sysmon_mask_changed
+    if (wanted_mask() != wanted) continue;
     set_kernel_mask(&g_sysmon_m, wanted);
-    g_mask.store(wanted, std::memory_order_release);  // pairs with sysmon_mask: the kernel has it
+    g_mask.store(wanted, std::memory_order_release);  // pairs with sysmon_mask_changed: the kernel has it
   }
 }
 
@@ -315,11 +319,11 @@ void sysmon_wake() {
   sched.sysmon_note.signal();
 }
 
-void sysmon_mask(uint64_t mask) {
-  g_wanted_mask.store(mask, std::memory_order_seq_cst);  // pairs with adopt_mask
+void sysmon_mask_changed(uint64_t blocked) {
   if (this_g() == &g_sysmon_g) return adopt_mask();
   if (!sched.started.load(std::memory_order_relaxed) || sched.helpers_lost) return;
-  while ((mask & ~g_mask.load(std::memory_order_seq_cst)) != 0) {  // pairs with adopt_mask
+  // Asked again each time: what somebody else opens meanwhile is not waited for.
+  while ((wanted_mask() & blocked & ~g_mask.load(std::memory_order_seq_cst)) != 0) {  // pairs with adopt_mask
     sched.sysmon_note.signal();
     raw_syscall(SYS_sched_yield);
   }
@@ -328,7 +332,7 @@ void sysmon_mask(uint64_t mask) {
 int sysmon_start() {
   g_preempts = preempt_start();
   g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
-  g_wanted_mask.store(sched.main_g != nullptr ? sched.main_g->sigmask : kAllMasked, std::memory_order_relaxed);
+  wanted_mask();                                        // main's is asked for now, while it is not a handler's
   bool have = (options.disable & kDisableMembarrier) == 0 &&
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;

@@ -17,15 +17,19 @@ namespace {
 
 constinit std::atomic<uint64_t> g_caught{0};
 // As the program set it: while main runs a handler, or waits with another mask, sysmon keeps to it.
-constinit std::atomic<uint64_t> g_main_mask{0};
-constinit std::atomic<bool> g_main_known{false};
+constexpr uint64_t kUnknown = ~uint64_t{0};
+constinit std::atomic<uint64_t> g_main_mask{kUnknown};
 
-void tell_sysmon() {
-  if (sched.main_g == nullptr) return;
-  if (!g_main_known.exchange(true, std::memory_order_relaxed))
-    g_main_mask.store(sched.main_g->sigmask, std::memory_order_relaxed);
-  uint64_t takes = g_caught.load(std::memory_order_relaxed) & ~signals_closed.load(std::memory_order_relaxed);
-  sysmon_mask(g_main_mask.load(std::memory_order_relaxed) & ~takes);
+// Hook of sysmon. Who changes one of the three words calls sysmon_mask_changed() then.
+uint64_t what_sysmon_blocks() {
+  if (sched.main_g == nullptr) return kAllMasked;
+  uint64_t mask = g_main_mask.load(std::memory_order_seq_cst);  // pairs with signals_main_mask
+  if (mask == kUnknown) {
+    uint64_t present = sched.main_g->sigmask;
+    if (g_main_mask.compare_exchange_strong(mask, present, std::memory_order_relaxed)) mask = present;
+  }
+  uint64_t closed = signals_closed.load(std::memory_order_seq_cst);     // pairs with close_signal, signals_opened_slow
+  return mask & ~(g_caught.load(std::memory_order_seq_cst) & ~closed);  // pairs with signal_caught
 }
 
 struct Search {
@@ -72,7 +76,7 @@ bool close_signal(int sig) {
   signals_closed.fetch_or(bit(sig), std::memory_order_seq_cst);
   bool nobody = find_taker(bit(sig)) == nullptr;
   if (nobody)
-    tell_sysmon();
+    sysmon_mask_changed(bit(sig));
   else
     signals_opened_slow(~bit(sig));
   return nobody;
@@ -108,23 +112,22 @@ uint64_t noted_for(const G* g) {
 }  // namespace
 
 void signals_opened_slow(uint64_t mask) {
-  signals_closed.fetch_and(mask, std::memory_order_relaxed);
-  tell_sysmon();
+  signals_closed.fetch_and(mask, std::memory_order_seq_cst);  // pairs with what_sysmon_blocks
+  sysmon_mask_changed(0);
 }
 
 void signal_caught(int sig, bool caught) {
   if (((g_caught.load(std::memory_order_relaxed) & bit(sig)) != 0) == caught) return;
   if (caught)
-    g_caught.fetch_or(bit(sig), std::memory_order_relaxed);
+    g_caught.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with what_sysmon_blocks
   else
-    g_caught.fetch_and(~bit(sig), std::memory_order_relaxed);
-  tell_sysmon();
+    g_caught.fetch_and(~bit(sig), std::memory_order_seq_cst);  // the same
+  sysmon_mask_changed(bit(sig));
 }
 
 void signals_main_mask(uint64_t mask) {
-  g_main_mask.store(mask, std::memory_order_relaxed);
-  g_main_known.store(true, std::memory_order_relaxed);
-  tell_sysmon();
+  g_main_mask.store(mask, std::memory_order_seq_cst);  // pairs with what_sysmon_blocks
+  sysmon_mask_changed(mask);
 }
 
 void signal_to_wait(int sig) {
@@ -201,7 +204,13 @@ void routes_reset_after_fork() {
   process_signals.store(0, std::memory_order_relaxed);
   held_signals.store(0, std::memory_order_relaxed);
   signals_closed.store(~uint64_t{0}, std::memory_order_relaxed);
-  g_main_known.store(false, std::memory_order_relaxed);  // who forked is main now
+  g_main_mask.store(kUnknown, std::memory_order_relaxed);  // who forked is main now
+}
+
+void routes_init() {
+  route_process_signals = route_signals;
+  take_process_signals = take_held_signals;
+  mask_for_sysmon = what_sysmon_blocks;
 }
 
 }  // namespace mn

@@ -53,6 +53,7 @@ void signals_begin(G* g);
 // The same of g that ends, whose mask is of no matter from now on. What was sent to it alone is lost with it. Inside.
 void signals_end(G* g);
 
+void routes_init();
 void routes_reset_after_fork();
 
 }  // namespace mn

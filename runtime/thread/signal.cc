@@ -376,8 +376,7 @@ void signals_init() {
       signal_action(sig, &present, nullptr);
   }
   deliver_signals = deliver;
-  route_process_signals = route_signals;
-  take_process_signals = take_held_signals;
+  routes_init();
 }
 
 void signals_reset_after_fork() {
