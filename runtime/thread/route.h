@@ -10,7 +10,11 @@
 // Which signals another G may take is not counted: threads that begin, masks that change would all have to. It is known
 // of a signal when the first thread begins, or a mask is changed, that does not block it (signals_closed), and it is
 // believed until a search finds nobody. Then the signal goes back to the kernel, sysmon blocks it, and it waits there
-// as it would natively, for sigwait, a descriptor, or a thread that unblocks it, which is seen again.
+// as it would natively, for sigwait, a descriptor, or a thread that unblocks it, which is seen again. What the program
+// sends to itself waits there from the beginning (signal_to_wait): it must be pending when kill() returns.
+//
+// sysmon asks what it is to block (what_sysmon_blocks); whoever closes a signal waits until it does, or until somebody
+// has opened it again. Told by each, it would be left with the word of who told it last, who may have looked first.
 #pragma once
 
 #include <atomic>
