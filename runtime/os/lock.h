@@ -30,8 +30,11 @@ class SpinLock {
     // Release: pairs with the acquire in lock() of the next holder.
     held_.store(0, std::memory_order_release);
   }
-  // The child of a fork has no other thread: whoever held it is gone.
-  void reset_after_fork() { held_.store(0, std::memory_order_relaxed); }
+  // The child of a fork has no other thread: whoever held it is gone. What is as it should be is not written, for its
+  // page is shared with the parent.
+  void reset_after_fork() {
+    if (held_.load(std::memory_order_relaxed) != 0) held_.store(0, std::memory_order_relaxed);
+  }
 
  private:
   MN_NOINLINE void lock_slow() {

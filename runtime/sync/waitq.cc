@@ -345,12 +345,8 @@ bool look_at_wait(const G* g, WaitRecord* record, void (*look)(const G* g, void*
 
 void waitq_reset_after_fork() {
   for (Bucket& b : g_buckets) {
-    if (b.queues == nullptr) {
-      b.lock.reset_after_fork();
-      continue;
-    }
     b.lock.reset_after_fork();
-    b.queues = nullptr;
+    if (b.queues != nullptr) b.queues = nullptr;  // not written in vain, as the lock is not
   }
 }
 

@@ -19,6 +19,7 @@
 #include "runtime/sched/sched.h"
 #include "runtime/sync/once.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/adopt.h"
 #include "runtime/thread/end.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
@@ -59,7 +60,8 @@ void fork_parent() {
 void fork_child() {
   gpool_unlock_all();
   gpool_reset_after_fork(this_g());
-  waitq_reset_after_fork();
+  // Where there never was another thread nobody waits. Looking costs as much as the fork of a small program.
+  if (sched.started.load(std::memory_order_relaxed) || adopted_all != nullptr) waitq_reset_after_fork();
   once_reset_after_fork();
   sched_reset_after_fork(g_child_g0);
   fork_reset_descriptors();

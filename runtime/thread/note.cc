@@ -123,7 +123,8 @@ bool forget_notes(G* g, int sig) {
 }
 
 void forget_all_notes() {
-  for (Record& r : g_records) r.owner.store(nullptr, std::memory_order_relaxed);
+  for (Record& r : g_records)
+    if (r.owner.load(std::memory_order_relaxed) != nullptr) r.owner.store(nullptr, std::memory_order_relaxed);
 }
 
 }  // namespace mn
