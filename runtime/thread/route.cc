@@ -116,6 +116,13 @@ void signals_opened_slow(uint64_t mask) {
   sysmon_mask_changed(0);
 }
 
+void signals_main_opened(uint64_t mask) {
+  uint64_t known = g_main_mask.load(std::memory_order_relaxed);
+  if (MN_LIKELY((known & ~mask) == 0) || known == kUnknown) return;
+  g_main_mask.fetch_and(mask, std::memory_order_seq_cst);  // pairs with what_sysmon_blocks
+  sysmon_mask_changed(0);
+}
+
 void signal_caught(int sig, bool caught) {
   if (((g_caught.load(std::memory_order_relaxed) & bit(sig)) != 0) == caught) return;
   if (caught)
@@ -130,8 +137,13 @@ void signals_main_mask(uint64_t mask) {
   sysmon_mask_changed(mask);
 }
 
-void signal_to_wait(int sig) {
-  if (sched.main_g != nullptr && taken_by_sysmon(sig)) close_signal(sig);
+bool signal_to_wait(int sig) {
+  if (sched.main_g == nullptr || (what_sysmon_blocks() & bit(sig)) != 0) return true;
+  // As if the program had main block it: main does so for a while, in a handler or a wait.
+  g_main_mask.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with signals_main_opened, signals_reopened
+  bool nobody = close_signal(sig);
+  if (!nobody) signals_main_opened(sched.main_g->sigmask);
+  return nobody && (what_sysmon_blocks() & bit(sig)) != 0;
 }
 
 bool signal_has_taker(int sig) {
@@ -175,6 +187,27 @@ void take_held_signals(G* g) {
     siginfo_t info;
     while (take_note(kProcess, sig, &info)) note_signal(g, sig, &info, Sent::kToProcess);
   }
+}
+
+void signals_reopened(G* g) {
+  // Between the mask and the look: who has closed one looks at this mask after it (pairs with close_signal).
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  bool is_main = g == sched.main_g;
+  uint64_t closed = (is_main ? g_main_mask : signals_closed).load(std::memory_order_relaxed);
+  if (is_main && closed == kUnknown) closed = 0;
+  if (MN_UNLIKELY((closed & ~g->sigmask) != 0)) {
+    const uint64_t set = closed & ~g->sigmask & g_caught.load(std::memory_order_relaxed);
+    const timespec now{};
+    siginfo_t info;
+    for (;;) {
+      long sig = raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8);
+      if (sig <= 0) break;
+      if (info.si_code != kPokeCode) note_signal(g, static_cast<int>(sig), &info, Sent::kToProcess);
+    }
+    is_main ? signals_main_opened(g->sigmask) : signals_opened_slow(g->sigmask);
+  }
+  uint64_t others = held_signals.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_relaxed);
+  if (MN_UNLIKELY((others & ~g->sigmask) != 0)) take_held_signals(g);
 }
 
 void give_up_signals(G* g) {

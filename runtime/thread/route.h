@@ -34,6 +34,9 @@ MN_INLINE void signals_opened(uint64_t mask) {
   if (MN_UNLIKELY((signals_closed.load(std::memory_order_relaxed) & ~mask) != 0)) signals_opened_slow(mask);
 }
 
+// main has this mask from now on, its own or for a while.
+void signals_main_opened(uint64_t mask);
+
 // The program installs a handler, or takes it away.
 void signal_caught(int sig, bool caught);
 // main has this mask from now on. Does not return before sysmon blocks what it is to block.
@@ -42,12 +45,15 @@ void signals_main_mask(uint64_t mask);
 // Whether a G takes it now. Inside.
 bool signal_has_taker(int sig);
 // It is about to be sent, and nobody was found that takes it: it is to wait in the kernel from the beginning, where the
-// sender sees it. Inside.
-void signal_to_wait(int sig);
+// sender sees it. False: somebody has opened it meanwhile. Inside.
+bool signal_to_wait(int sig);
 // On g0, between Gs, on sysmon, and by who sends one: gives signals that came to no G to one. Inside.
 void route_signals();
 // What has come for the process and g, the caller or about to run, does not block becomes g's.
 void take_held_signals(G* g);
+// A handler of g, the caller, has ended: its mask is the one before, and the kernel's as soon as the handler's frame
+// returns. What waits there is noted for g, or sysmon could be faster: g might end before it hears of that.
+void signals_reopened(G* g);
 // g, the caller, has changed its mask: what came for the process, and was given to g, which now blocks it, is for
 // another.
 void give_up_signals(G* g);

@@ -68,7 +68,7 @@ void set_mask(G* g, uint64_t mask) {
   set_kernel_mask(g->m.load(std::memory_order_relaxed), g->sigmask);
   // Afterwards: what the kernel holds comes to this thread, at once, and not to sysmon.
   g = this_g();
-  if (g != sched.main_g) signals_opened(g->sigmask);
+  g == sched.main_g ? signals_main_opened(g->sigmask) : signals_opened(g->sigmask);
 }
 
 MN_NOINLINE void deliver(G* g);
@@ -216,7 +216,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   g = this_g();
   g->sigmask = before;
   g->m.load(std::memory_order_relaxed)->kmask = before;
-  if (g != sched.main_g) signals_opened(before);
+  signals_reopened(g);
   // What was noted for this thread while the handler blocked it: natively it comes as the handler returns.
   if (MN_UNLIKELY((g->sigpend.load(std::memory_order_relaxed) & ~before) != 0) && g->locks == 0 && !delivering)
     deliver(g);

@@ -56,12 +56,13 @@ int signal_process(pid_t pid, int sig, const sigval* value) {
   if (g == nullptr || g->locks != 0 || g->vforked || !sched.started.load(std::memory_order_relaxed)) return -1;
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_USER, value);
   enter();
-  bool taken = signal_has_taker(sig) && note_signal(kProcess, sig, &info, Sent::kToProcess);
+  bool taken;
+  while (!(taken = signal_has_taker(sig)) && !signal_to_wait(sig)) {
+  }
+  if (taken) taken = note_signal(kProcess, sig, &info, Sent::kToProcess);
   if (taken) {
     process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
     route_signals();
-  } else {
-    signal_to_wait(sig);
   }
   leave();
   return taken ? 0 : -1;

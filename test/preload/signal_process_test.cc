@@ -304,6 +304,34 @@ TEST_F(SignalProcess, PendingAndTakenAtOnce) {
   opener.Join();
 }
 
+// One that its own handler sends, and all block meanwhile, is handled as that returns.
+TEST_F(SignalProcess, AgainByItsHandler) {
+  static std::atomic<int> handled;
+  handled = 0;
+  test::Handler handler(
+      SIGUSR1,
+      [](int) {
+        if (++handled % 2 == 1) kill(getpid(), SIGUSR1);
+      },
+      0);
+  Block();
+  auto run = [&] {
+    int late = 0;
+    pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+    for (int round = 0; round < 1000; ++round) {
+      int before = handled;
+      kill(getpid(), SIGUSR1);
+      late += handled != before + 2;
+      EXPECT_TRUE(test::Eventually([&] { return handled == before + 2; }));
+    }
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    EXPECT_EQ(late, 0);
+    return nullptr;
+  };
+  Thread(run).Join();
+  run();
+}
+
 TEST_F(SignalProcess, ValuesStayWithThem) {
   static std::atomic<int> sum;
   sum = 0;
