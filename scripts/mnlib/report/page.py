@@ -10,10 +10,10 @@ from .style import STYLE
 
 WIDE, NARROW = 1076, 336
 
-HOW_TO_READ = '''
+HOW_TO_READ = f'''
 <p>A <b>pair</b> is one run at 1:1 and one at M:N, back to back, so that both meet the machine in the
 same mood. The <b>ratio</b> is the median of the pairs’ ratios, turned so that more than 1 means that
-M:N is better. Its line is the <b>98 % interval</b>, a bootstrap over the pairs: where it crosses 1, no
+M:N is better. Its line is the <b>{words.LEVEL}</b>, a bootstrap over the pairs: where it crosses 1, no
 difference was shown. The more pairs (<code>-n</code>), the shorter the line.</p>
 <p>In the distributions every run is a dot; the box holds the middle half of the runs, the bar is the
 median. Axes need not begin at zero. A slope in the timeline is the machine warming up or others
