@@ -121,10 +121,12 @@ MN_SHIM int __xpg_sigpause(int sig) {
 }
 
 MN_SHIM int kill(pid_t pid, int sig) {
-  return on() && signal_process(pid, sig, nullptr) == 0 ? 0 : real.kill(pid, sig);
+  int error = on() ? signal_process(pid, sig, nullptr) : -1;
+  return error >= 0 ? errno_result(error) : real.kill(pid, sig);
 }
 MN_SHIM int sigqueue(pid_t pid, int sig, const sigval value) {
-  return on() && signal_process(pid, sig, &value) == 0 ? 0 : real.sigqueue(pid, sig, value);
+  int error = on() ? signal_process(pid, sig, &value) : -1;
+  return error >= 0 ? errno_result(error) : real.sigqueue(pid, sig, value);
 }
 MN_SHIM int raise(int sig) {
   return on() ? errno_result(signal_raise(sig)) : real.raise(sig);

@@ -299,5 +299,7 @@ int sysmon_start();
 void sysmon_wake();
 // mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.
 void sysmon_mask_changed(uint64_t blocked);
+// Whether it may take one of them from the kernel.
+bool sysmon_takes(uint64_t signals);
 
 }  // namespace mn

@@ -329,6 +329,10 @@ void sysmon_mask_changed(uint64_t blocked) {
   }
 }
 
+bool sysmon_takes(uint64_t signals) {
+  return (signals & ~g_mask.load(std::memory_order_seq_cst)) != 0;  // pairs with adopt_mask
+}
+
 int sysmon_start() {
   g_preempts = preempt_start();
   g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/thread/route.h"
 
+#include <errno.h>
 #include <signal.h>
 
 #include "runtime/sched/gpool.h"
@@ -19,6 +20,15 @@ constinit std::atomic<uint64_t> g_caught{0};
 // As the program set it: while main runs a handler, or waits with another mask, sysmon keeps to it.
 constexpr uint64_t kUnknown = ~uint64_t{0};
 constinit std::atomic<uint64_t> g_main_mask{kUnknown};
+// How many threads have, or may have, notes of the process in their hands, on the way to the kernel or to a G.
+constinit std::atomic<uint32_t> g_moving{0};
+
+struct Moving {
+  Moving() { g_moving.fetch_add(1, std::memory_order_seq_cst); }   // pairs with wait_for_move
+  ~Moving() { g_moving.fetch_sub(1, std::memory_order_release); }  // pairs with wait_for_move: they are there
+  Moving(const Moving&) = delete;
+  Moving& operator=(const Moving&) = delete;
+};
 
 // Hook of sysmon. Who changes one of the three words calls sysmon_mask_changed() then.
 uint64_t what_sysmon_blocks() {
@@ -65,27 +75,20 @@ bool on_sysmon() {
   return g->system && g->m.load(std::memory_order_relaxed)->own_descriptors;
 }
 
-// sysmon takes it for others than main.
-bool taken_by_sysmon(int sig) {
-  return (g_caught.load(std::memory_order_relaxed) & ~signals_closed.load(std::memory_order_relaxed) & bit(sig)) != 0;
+// Main has it open, if for a moment it may not.
+bool main_takes(int sig) {
+  return (g_main_mask.load(std::memory_order_relaxed) & bit(sig)) == 0;
 }
 
-// Nobody was found that takes it. False: somebody is, who opened it meanwhile: he may have looked before it was closed.
-bool close_signal(int sig) {
+// By sysmon. Nobody takes it: it is to wait in the kernel.
+void give_back(int sig) {
+  Moving moving;  // before it is closed: who sees that it was waits until the kernel has it
   // Pairs with signals_opened: who sets a mask looks at this word after a system call, which took a lock in between.
   signals_closed.fetch_or(bit(sig), std::memory_order_seq_cst);
-  bool nobody = find_taker(bit(sig)) == nullptr;
-  if (nobody)
-    sysmon_mask_changed(bit(sig));
-  else
-    signals_opened_slow(~bit(sig));
-  return nobody;
-}
-
-// By sysmon. Nobody takes it: it is to wait in the kernel. Once, for sysmon does not take it again.
-void give_back(int sig) {
-  if (!taken_by_sysmon(sig) || !close_signal(sig)) return;
-  held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
+  if (find_taker(bit(sig)) != nullptr) return signals_opened_slow(~bit(sig));  // he may have looked before
+  sysmon_mask_changed(0);
+  if (sysmon_takes(bit(sig))) return;  // for main, which blocks it for a moment only: it would come back at once
+  held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // pairs with wait_for_move
   siginfo_t info;
   while (take_note(kProcess, sig, &info))
     // Only the first kernel thread may say that it was kill(); who sent it is lost then.
@@ -116,13 +119,6 @@ void signals_opened_slow(uint64_t mask) {
   sysmon_mask_changed(0);
 }
 
-void signals_main_opened(uint64_t mask) {
-  uint64_t known = g_main_mask.load(std::memory_order_relaxed);
-  if (MN_LIKELY((known & ~mask) == 0) || known == kUnknown) return;
-  g_main_mask.fetch_and(mask, std::memory_order_seq_cst);  // pairs with what_sysmon_blocks
-  sysmon_mask_changed(0);
-}
-
 void signal_caught(int sig, bool caught) {
   if (((g_caught.load(std::memory_order_relaxed) & bit(sig)) != 0) == caught) return;
   if (caught)
@@ -137,22 +133,36 @@ void signals_main_mask(uint64_t mask) {
   sysmon_mask_changed(mask);
 }
 
-bool signal_to_wait(int sig) {
-  if (sched.main_g == nullptr || (what_sysmon_blocks() & bit(sig)) != 0) return true;
-  // As if the program had main block it: main does so for a while, in a handler or a wait.
-  g_main_mask.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with signals_main_opened, signals_reopened
-  bool nobody = close_signal(sig);
-  if (!nobody) signals_main_opened(sched.main_g->sigmask);
-  return nobody && (what_sysmon_blocks() & bit(sig)) != 0;
-}
-
 bool signal_has_taker(int sig) {
   return find_taker(bit(sig)) != nullptr;
 }
 
+int note_for_process(int sig, const siginfo_t* info) {
+  for (;;) {
+    bool ours = signal_has_taker(sig) ||  // or sysmon takes it, or is about to
+                (sched.main_g != nullptr && ((what_sysmon_blocks() & bit(sig)) == 0 || sysmon_takes(bit(sig))));
+    if (!ours) return wait_for_move(), -1;  // behind those that were sent before
+    bool noted = note_signal(kProcess, sig, info, Sent::kToProcess) || (sig < kFirstQueued && has_note(kProcess, sig));
+    if (!noted && (signal_has_taker(sig) || main_takes(sig))) return EAGAIN;
+    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+    if (noted) return 0;
+    // There are too many until sysmon has given them to the kernel.
+    sched.sysmon_note.signal();
+    raw_syscall(SYS_sched_yield);
+  }
+}
+
+void wait_for_move() {
+  // Seq_cst: pairs with give_back, route_signals.
+  while (g_moving.load(std::memory_order_seq_cst) != 0) raw_syscall(SYS_sched_yield);
+}
+
 void route_signals() {
-  uint64_t due = process_signals.exchange(0, std::memory_order_seq_cst);  // pairs with on_signal
-  due |= held_signals.exchange(0, std::memory_order_relaxed);
+  // One of the two words has it at any time, until it is a G's: who ends a handler must not miss it.
+  uint64_t due = process_signals.load(std::memory_order_relaxed);
+  held_signals.fetch_or(due, std::memory_order_seq_cst);       // pairs with signals_reopened
+  process_signals.fetch_and(~due, std::memory_order_seq_cst);  // pairs with on_signal
+  due |= held_signals.load(std::memory_order_relaxed);
   while (due != 0) {
     int sig = __builtin_ctzll(due) + 1;
     due &= due - 1;
@@ -163,10 +173,13 @@ void route_signals() {
       if (on_sysmon()) give_back(sig);
       continue;
     }
-    held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);
-    siginfo_t info;
     bool moved = false;  // another thread that routes may have been faster
-    for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
+    {
+      Moving moving;
+      siginfo_t info;
+      for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
+      held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);  // who noted one meanwhile routes it
+    }
     if (!moved) continue;
     signal_alert(target, sig);
     if ((target->sigmask & bit(sig)) == 0) continue;
@@ -189,25 +202,28 @@ void take_held_signals(G* g) {
   }
 }
 
-void signals_reopened(G* g) {
-  // Between the mask and the look: who has closed one looks at this mask after it (pairs with close_signal).
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  bool is_main = g == sched.main_g;
-  uint64_t closed = (is_main ? g_main_mask : signals_closed).load(std::memory_order_relaxed);
-  if (is_main && closed == kUnknown) closed = 0;
-  if (MN_UNLIKELY((closed & ~g->sigmask) != 0)) {
-    const uint64_t set = closed & ~g->sigmask & g_caught.load(std::memory_order_relaxed);
-    const timespec now{};
-    siginfo_t info;
-    for (;;) {
-      long sig = raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8);
-      if (sig <= 0) break;
-      if (info.si_code != kPokeCode) note_signal(g, static_cast<int>(sig), &info, Sent::kToProcess);
-    }
-    is_main ? signals_main_opened(g->sigmask) : signals_opened_slow(g->sigmask);
-  }
+void take_from_process(G* g) {
   uint64_t others = held_signals.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_relaxed);
   if (MN_UNLIKELY((others & ~g->sigmask) != 0)) take_held_signals(g);
+  wait_for_move();
+}
+
+void signals_reopened(G* g) {
+  // Between the mask and the look: who has closed one, or holds one, looks at this mask after it (pairs with
+  // give_back).
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  take_from_process(g);
+  uint64_t closed = signals_closed.load(std::memory_order_relaxed) & ~g->sigmask;
+  if (MN_LIKELY(closed == 0) || g == sched.main_g) return;
+  const uint64_t set = closed & g_caught.load(std::memory_order_relaxed);
+  const timespec now{};
+  siginfo_t info;
+  for (;;) {
+    long sig = raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8);
+    if (sig <= 0) break;
+    if (info.si_code != kPokeCode) note_signal(g, static_cast<int>(sig), &info, Sent::kToProcess);
+  }
+  signals_opened_slow(g->sigmask);
 }
 
 void give_up_signals(G* g) {
@@ -236,6 +252,7 @@ void signals_end(G* g) {
 void routes_reset_after_fork() {
   process_signals.store(0, std::memory_order_relaxed);
   held_signals.store(0, std::memory_order_relaxed);
+  g_moving.store(0, std::memory_order_relaxed);
   signals_closed.store(~uint64_t{0}, std::memory_order_relaxed);
   g_main_mask.store(kUnknown, std::memory_order_relaxed);  // who forked is main now
 }

@@ -10,12 +10,17 @@
 // Which signals another G may take is not counted: threads that begin, masks that change would all have to. It is known
 // of a signal when the first thread begins, or a mask is changed, that does not block it (signals_closed), and it is
 // believed until a search finds nobody. Then the signal goes back to the kernel, sysmon blocks it, and it waits there
-// as it would natively, for sigwait, a descriptor, or a thread that unblocks it, which is seen again. What the program
-// sends to itself waits there from the beginning (signal_to_wait): it must be pending when kill() returns.
+// as it would natively, for sigwait, a descriptor, or a thread that unblocks it, which is seen again.
 //
-// sysmon asks what it is to block (what_sysmon_blocks); whoever closes a signal waits until it does, or until somebody
-// has opened it again. Told by each, it would be left with the word of who told it last, who may have looked first.
+// What the program sends to itself, and nobody takes at the moment, is noted for the process from the beginning, if
+// sysmon would take it: it is pending when kill() returns, and who opens it finds it there. It is sysmon that gives it
+// to the kernel, later; who looks for it in the meantime waits for that (wait_for_move).
+//
+// sysmon asks what it is to block (what_sysmon_blocks); main, when it blocks a signal, waits until it does. Told by
+// each, it would be left with the word of who told it last, who may have looked first.
 #pragma once
+
+#include <signal.h>
 
 #include <atomic>
 #include <cstdint>
@@ -29,13 +34,12 @@ namespace mn {
 extern std::atomic<uint64_t> signals_closed;
 void signals_opened_slow(uint64_t mask);
 
-// A G other than main has this mask from now on.
-MN_INLINE void signals_opened(uint64_t mask) {
-  if (MN_UNLIKELY((signals_closed.load(std::memory_order_relaxed) & ~mask) != 0)) signals_opened_slow(mask);
+// A G other than main has this mask from now on. True: it opens what nobody took.
+MN_INLINE bool signals_opened(uint64_t mask) {
+  if (MN_LIKELY((signals_closed.load(std::memory_order_relaxed) & ~mask) == 0)) return false;
+  signals_opened_slow(mask);
+  return true;
 }
-
-// main has this mask from now on, its own or for a while.
-void signals_main_opened(uint64_t mask);
 
 // The program installs a handler, or takes it away.
 void signal_caught(int sig, bool caught);
@@ -44,13 +48,17 @@ void signals_main_mask(uint64_t mask);
 
 // Whether a G takes it now. Inside.
 bool signal_has_taker(int sig);
-// It is about to be sent, and nobody was found that takes it: it is to wait in the kernel from the beginning, where the
-// sender sees it. False: somebody has opened it meanwhile. Inside.
-bool signal_to_wait(int sig);
+// It is sent to the process by the program itself. 0: a G takes it, or sysmon would, and it is noted for the process;
+// to be routed. -1: the kernel is to have it. EAGAIN: too many are pending. Inside.
+int note_for_process(int sig, const siginfo_t* info);
+// Returns when what was on the way to the kernel or to a G is there.
+void wait_for_move();
 // On g0, between Gs, on sysmon, and by who sends one: gives signals that came to no G to one. Inside.
 void route_signals();
 // What has come for the process and g, the caller or about to run, does not block becomes g's.
 void take_held_signals(G* g);
+// The same, and what is on its way has arrived. g is the caller.
+void take_from_process(G* g);
 // A handler of g, the caller, has ended: its mask is the one before, and the kernel's as soon as the handler's frame
 // returns. What waits there is noted for g, or sysmon could be faster: g might end before it hears of that.
 void signals_reopened(G* g);

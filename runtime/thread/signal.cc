@@ -68,7 +68,11 @@ void set_mask(G* g, uint64_t mask) {
   set_kernel_mask(g->m.load(std::memory_order_relaxed), g->sigmask);
   // Afterwards: what the kernel holds comes to this thread, at once, and not to sysmon.
   g = this_g();
-  g == sched.main_g ? signals_main_opened(g->sigmask) : signals_opened(g->sigmask);
+  if (g == sched.main_g || !signals_opened(g->sigmask)) return;
+  // What sysmon has given to the kernel for this thread meanwhile is handled as a system call returns; until then it
+  // may be on the way.
+  wait_for_move();
+  sys_gettid();
 }
 
 MN_NOINLINE void deliver(G* g);
@@ -130,6 +134,7 @@ MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
   g->delivering = true;
   memcpy(&old, &uc.uc_sigmask, sizeof old);
   set_mask(g, old);
+  take_from_process(g);
   errno = saved_errno;
 }
 
@@ -286,8 +291,7 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
     set_mask(g, next);
     if (g == sched.main_g) signals_main_mask(g->sigmask);
     give_up_signals(g);
-    uint64_t others = held_signals.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_relaxed);
-    if (MN_UNLIKELY(others != 0)) take_held_signals(g);
+    take_from_process(g);
     deliver(g);
     return 0;
   }
@@ -353,6 +357,7 @@ int signal_take(G* g, uint64_t set, siginfo_t* info) {
     if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
     if (taken) return sig;
   }
+  wait_for_move();  // it is looked for in the kernel next
   return 0;
 }
 

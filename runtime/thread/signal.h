@@ -24,8 +24,8 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
 bool signal_is_caught(int sig);
 // `value` null: as pthread_kill; otherwise as pthread_sigqueue.
 int signal_thread(pthread_t t, int sig, const sigval* value);
-// As kill(getpid()), with a value as sigqueue(getpid()): 0, or -1: the kernel is to be asked. When it returns a thread
-// that takes the signal has it, as natively: that thread may be about to end.
+// As kill(getpid()), with a value as sigqueue(getpid()): 0, EAGAIN, or -1: the kernel is to be asked. When it returns a
+// thread that takes the signal has it, as natively: that thread may be about to end.
 int signal_process(pid_t pid, int sig, const sigval* value);
 
 // siginfo_t::si_code that tells a poke (signal_poke) from a signal. Observers mark their questions with it, too.

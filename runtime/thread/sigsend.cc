@@ -56,16 +56,14 @@ int signal_process(pid_t pid, int sig, const sigval* value) {
   if (g == nullptr || g->locks != 0 || g->vforked || !sched.started.load(std::memory_order_relaxed)) return -1;
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_USER, value);
   enter();
-  bool taken;
-  while (!(taken = signal_has_taker(sig)) && !signal_to_wait(sig)) {
-  }
-  if (taken) taken = note_signal(kProcess, sig, &info, Sent::kToProcess);
-  if (taken) {
-    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+  int error = note_for_process(sig, &info);
+  if (error == 0) {
     route_signals();
+    wait_for_move();                                                                    // sysmon may have been faster
+    if (held_signals.load(std::memory_order_relaxed) != 0) sched.sysmon_note.signal();  // to give it to the kernel
   }
   leave();
-  return taken ? 0 : -1;
+  return error;
 }
 
 int signal_raise(int sig) {

@@ -24,6 +24,7 @@
 #include "runtime/sched/sched.h"
 #include "runtime/sync/interrupt.h"
 #include "runtime/thread/cancel.h"
+#include "runtime/thread/route.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -167,10 +168,12 @@ void signal_waits_reset_after_fork() {
 }
 
 int signal_pending_set(sigset_t* set) {
+  uint64_t noted = signal_pending(self_g());
+  wait_for_move();  // what is not noted any more the kernel has
   uint64_t kernel = 0;
   long error = raw_syscall(SYS_rt_sigpending, sys_arg(&kernel), 8);
   if (error != 0) return static_cast<int>(-error);
-  kernel |= signal_pending(self_g());
+  kernel |= noted;
   sigemptyset(set);
   memcpy(set, &kernel, sizeof kernel);
   return 0;
