@@ -14,7 +14,9 @@
 //
 // What the program sends to itself, and nobody takes at the moment, is noted for the process from the beginning, if
 // sysmon would take it: it is pending when kill() returns, and who opens it finds it there. It is sysmon that gives it
-// to the kernel, later; who looks for it in the meantime waits for that (wait_for_move).
+// to the kernel, later; who looks for it in the meantime, or has the next one for the kernel, waits for that
+// (wait_for_move). Rejected: kill() closing the signal itself, and waiting until sysmon blocks it, 10 ms and more on a
+// crowded machine.
 //
 // sysmon asks what it is to block (what_sysmon_blocks); main, when it blocks a signal, waits until it does. Told by
 // each, it would be left with the word of who told it last, who may have looked first.
