@@ -42,8 +42,9 @@ LIB_OBJ     := $(patsubst %,$(B)/obj/%.o,$(RUNTIME_SRC) $(SHIM_SRC))
 .PHONY: all
 all: $(B)/libmn.so $(B)/libmn-dump.so
 
+# -Bsymbolic-functions: a program may define one of the exported names itself, and call libmn's from there.
 $(B)/libmn.so: $(LIB_OBJ)
-	$(CXX) $(filter-out -MMD -MP,$(LIB)) $(LTO) -shared -nodefaultlibs -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,start-stop-visibility=hidden -o $@.new $^ -lc -lgcc -lc_nonshared
+	$(CXX) $(filter-out -MMD -MP,$(LIB)) $(LTO) -shared -nodefaultlibs -Wl,-Bsymbolic-functions -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,start-stop-visibility=hidden -o $@.new $^ -lc -lgcc -lc_nonshared
 	mv $@.new $@  # programs may be running with the old one
 
 $(B)/obj/%.cc.o: %.cc

@@ -34,7 +34,7 @@
 // saved; the call needs some hundred bytes more. Not on an alternate signal stack, whose owner the kernel knows by
 // kernel thread: handlers that compute there are not preempted, but lose the P in the end (sysmon.cc). The signal
 // itself uses the alternate stack if there is one, as libc's does, for the sake of run-time systems with tiny stacks
-// (Go, OCaml).
+// (Go, OCaml) or with one in their heap (Erlang), which are not preempted there either: nothing is known of the room.
 //
 // Cancellation. While an asynchronously cancellable thread yields it must not be unwound: it is made deferred, and when
 // that is undone libc acts on what came meanwhile, unwinding through the injected call's frame.
@@ -119,14 +119,15 @@ bool interruptible(uintptr_t pc) {
 bool has_room(const G* g, const ucontext_t* uc) {
   auto sp = static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RSP]);
   size_t need = inject_stack(inject_sees_tiles(uc));
-  auto alternate = address(g->altstack.sp);
-  if (g->altstack.sp != nullptr && Range{alternate, alternate + g->altstack.size}.holds(sp)) return false;
+  auto base = address(g->altstack.sp);
+  Range alternate{base, base + g->altstack.size};
+  if (alternate.holds(sp)) return false;
   Range own = g_main_stack;
   if (g->slot != nullptr) own = {address(g->stack_base), address(g->stack_base) + g->stack_size};
   if (own.holds(sp)) return sp - own.low > need + kToSpare;
-  // The kernel's frame, and ours.
+  // The kernel's frame, and ours, unless they are elsewhere.
   auto here = address(__builtin_frame_address(0));
-  return here < sp && sp - here >= need;
+  return !alternate.holds(here) && here < sp && sp - here >= need;
 }
 
 // --- the signal

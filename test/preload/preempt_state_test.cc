@@ -318,4 +318,44 @@ TEST(PreemptState, DeepRecursion) {
   test::Contend([](int) { EXPECT_EQ(Deep(20'000), 7u * 20'001); });
 }
 
+// With a stack pointer into memory whose lower part is in use, as in run-time systems whose stack is part of a heap:
+// nothing but the red zone is theirs, and handlers run on an alternate stack, below it or above.
+void NothingIsWrittenBelow(bool alternate_is_below) {
+  constexpr size_t kPart = 64 << 10;
+  std::vector<unsigned char> memory(3 * kPart, 0x5a);
+  const stack_t stack = {
+      .ss_sp = memory.data() + (alternate_is_below ? 0 : 2 * kPart), .ss_flags = 0, .ss_size = kPart};
+  unsigned char* const edge = memory.data() + 2 * kPart;
+  const test::Load load;
+  test::Thread([&] {
+    EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+    for (const int64_t end = test::NowNs() + 300 * test::kNsPerMs; test::NowNs() < end;) {
+      uint64_t n = 1'000'000, saved;
+      __asm__ volatile(
+          "mov %%rsp, %[saved]\n\t"
+          "mov %[edge], %%rsp\n"
+          "1: dec %[n]\n\t"
+          "jnz 1b\n\t"
+          "mov %[saved], %%rsp"
+          : [saved] "=&r"(saved), [n] "+r"(n)
+          : [edge] "r"(edge - (alternate_is_below ? 0 : kPart))
+          : "cc", "memory");
+    }
+    const stack_t none = {.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
+    EXPECT_EQ(sigaltstack(&none, nullptr), 0);
+    return nullptr;
+  }).Join();
+  const unsigned char* from = memory.data() + (alternate_is_below ? kPart : 0);
+  const unsigned char* to = from + kPart - 128;
+  EXPECT_EQ(std::count(from, to, 0x5a), to - from);
+}
+
+TEST(PreemptState, StackInAHeapAboveTheAlternateStack) {
+  NothingIsWrittenBelow(true);
+}
+
+TEST(PreemptState, StackInAHeapBelowTheAlternateStack) {
+  NothingIsWrittenBelow(false);
+}
+
 }  // namespace
