@@ -17,6 +17,9 @@
 // in the kernel as the signal would, and makes it look at its notes. A poke that arrives late finds no note and does
 // nothing.
 //
+// A handler that was deferred is told of its caller in libmn as of the code that it interrupts (arch/interrupted.h):
+// what it looks for there, or has gone on elsewhere, is as where the kernel would have interrupted a system call.
+//
 // The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's
 // mask differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame
 // returns. Idle Ms block all signals. sysmon has main's mask, so that a signal that main would take is taken whatever
@@ -31,6 +34,7 @@
 
 #include <initializer_list>
 
+#include "runtime/arch/interrupted.h"
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/cancel.h"
@@ -43,13 +47,10 @@
 
 namespace mn {
 
-constinit SignalAction signal_actions[kSignals];
-
 namespace {
 
-bool is_poke(const siginfo_t* info) {
-  return info->si_code == kPokeCode;
-}
+// As the kernel has them in REG_CSGSFS: cs, and ss at the top.
+constexpr greg_t kUserSegments = 0x002b'0000'0000'0033;
 
 void call_handler(int sig, siginfo_t* info, void* uc) {
   SignalAction& a = signal_actions[sig];
@@ -75,7 +76,7 @@ void set_mask(G* g, uint64_t mask) {
   sys_gettid();
 }
 
-MN_NOINLINE void deliver(G* g);
+void deliver(G* g);
 
 // A signal that the kernel never saw for this thread, and that the program does not catch.
 void default_action(int sig, const siginfo_t* info) {
@@ -112,11 +113,15 @@ void end_delivering(G* g) {
   if (MN_UNLIKELY(notes_due(g))) deliver(g);
 }
 
-// Runs one noted signal on the calling G, which is outside. Not inlined: its frame is large (sched.cc, queue_overflow).
-MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
+struct Noted {
+  int sig;
+  siginfo_t* info;
+};
+
+void run_handler(ucontext_t* uc, void* noted) {
+  auto [sig, info] = *static_cast<Noted*>(noted);
   const SignalAction& a = signal_actions[sig];
-  // The kernel gave it out for a handler that the program has taken away meanwhile: not to kill.
-  if (!signal_is_caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
+  G* g = this_g();
   uint64_t old = g->sigmask;
   int saved_errno = errno;
   int flags = a.flags.load(std::memory_order_relaxed);
@@ -127,21 +132,43 @@ MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent) {
   }
   ++g->handlers_run;
   if ((flags & SA_RESTART) == 0) ++g->handlers_run_abrupt;
-  ucontext_t uc{};
-  memcpy(&uc.uc_sigmask, &old, sizeof old);
+  memcpy(&uc->uc_sigmask, &old, sizeof old);
   end_delivering(g);
-  call_handler_on(g, sig, info, &uc);
+  call_handler_on(g, sig, info, uc);
   g->delivering = true;
-  memcpy(&old, &uc.uc_sigmask, sizeof old);
+  memcpy(&old, &uc->uc_sigmask, sizeof old);
   set_mask(g, old);
   take_from_process(g);
   errno = saved_errno;
 }
 
-// Hook of leave(). Not inlined, either. A poke that comes between two handlers is left to it: were it acted upon at
-// once, whoever is sent signals faster than it handles them would nest handlers until its stack ends. Natively the mask
-// is opened by the handler's return itself.
-MN_NOINLINE void deliver(G* g) {
+// The same for one whose caller the handler may send elsewhere, so that deliver() would not look again.
+void run_handler_between(ucontext_t* uc, void* noted) {
+  const auto& regs = uc->uc_mcontext.gregs;
+  greg_t pc = regs[REG_RIP], sp = regs[REG_RSP];
+  run_handler(uc, noted);
+  if (regs[REG_RIP] != pc || regs[REG_RSP] != sp) end_delivering(this_g());
+}
+
+// Runs one noted signal on the calling G, which is outside. `interrupted`: what the kernel says that it interrupted;
+// null: it is the caller. Not inlined: its frame is large (sched.cc, queue_overflow).
+MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent, ucontext_t* interrupted) {
+  // The kernel gave it out for a handler that the program has taken away meanwhile: not to kill.
+  if (!signal_is_caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
+  Noted noted{sig, info};
+  if (interrupted != nullptr) return run_handler(interrupted, &noted);
+  ucontext_t uc{};
+  uc.uc_stack.ss_sp = g->altstack.sp;
+  uc.uc_stack.ss_size = g->altstack.size;
+  uc.uc_stack.ss_flags = g->altstack.sp != nullptr ? g->altstack.flags : SS_DISABLE;
+  uc.uc_mcontext.gregs[REG_CSGSFS] = kUserSegments;
+  uc.uc_mcontext.fpregs = &uc.__fpregs_mem;
+  mn_interrupted_call(run_handler_between, &uc, &noted);
+}
+
+// A poke that comes between two handlers is left to it: were it acted upon at once, whoever is sent signals faster than
+// it handles them would nest handlers until its stack ends. Natively the mask is opened by the handler's return itself.
+MN_NOINLINE void deliver_on(G* g, ucontext_t* interrupted) {
   if ((g->sigpend.load(std::memory_order_relaxed) & kPolicyBit) != 0) {
     // Before it is looked at: a later one sets it again (pairs with policy.cc).
     g->sigpend.fetch_and(~kPolicyBit, std::memory_order_seq_cst);
@@ -152,7 +179,7 @@ MN_NOINLINE void deliver(G* g) {
     uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit);
     if (MN_UNLIKELY((due & kCancelBit) != 0)) {
       g->delivering = false;
-      return cancel_arrived(g), deliver(g);
+      return cancel_arrived(g), deliver_on(g, interrupted);
     }
     if (due == 0) {
       g->delivering = false;
@@ -164,9 +191,16 @@ MN_NOINLINE void deliver(G* g) {
     g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);
     siginfo_t info;
     Sent sent;
-    while (take_note(g, sig, &info, &sent)) run_noted(g, sig, &info, sent);
+    while (take_note(g, sig, &info, &sent)) run_noted(g, sig, &info, sent, interrupted);
   }
 }
+
+// Hook of leave().
+void deliver(G* g) {
+  deliver_on(g, nullptr);
+}
+
+}  // namespace
 
 void on_signal(int sig, siginfo_t* info, void* context) {
   if (probe_recovered(sig, context)) return;
@@ -207,7 +241,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     if (delivering) return;
     g->delivering = true;
     set_mask(g, g->sigmask);
-    deliver(g);
+    deliver_on(g, uc);
   } else {
     uint64_t during = (g->sigmask | a.mask.load(std::memory_order_relaxed) | nodefer) & ~kUnmaskable;
     g->sigmask = during;
@@ -225,33 +259,6 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   // What was noted for this thread while the handler blocked it: natively it comes as the handler returns.
   if (MN_UNLIKELY((g->sigpend.load(std::memory_order_relaxed) & ~before) != 0) && g->locks == 0 && !delivering)
     deliver(g);
-}
-
-// What the kernel has sent another kernel thread for, which has not come to take it: natively main had it as soon as it
-// was there.
-void take_from_kernel(int sig) {
-  if (!sched.started.load(std::memory_order_relaxed)) return;
-  M* m = enter();
-  if (signal_has_taker(sig)) {
-    const uint64_t set = bit(sig);
-    const timespec now{};
-    set_kernel_mask(m, m->kmask | set);
-    siginfo_t info;
-    while (raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8) == sig) {
-      if (is_poke(&info)) continue;
-      note_signal(kProcess, sig, &info, Sent::kToProcess);
-      process_signals.fetch_or(set, std::memory_order_seq_cst);  // pairs with route
-    }
-    set_kernel_mask(m, this_g()->sigmask);
-    route_signals();
-  }
-  leave();
-}
-
-}  // namespace
-
-bool signal_is_caught(int sig) {
-  return signal_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
 }
 
 void signal_alert(G* g, int sig) {
@@ -298,48 +305,6 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
   if (old != nullptr) {
     sigemptyset(old);
     memcpy(old, &present, sizeof present);
-  }
-  return 0;
-}
-
-int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
-  if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
-  SignalAction& a = signal_actions[sig];
-  if (action != nullptr && signal_is_caught(sig) && !is_function(action)) {
-    // What came before this is still the handler's, though it may not have been taken yet.
-    G* g = self_g();
-    take_from_kernel(sig);
-    take_held_signals(g);
-    deliver(g);
-  }
-  void* was = a.handler.load(std::memory_order_relaxed);
-  int was_flags = a.flags.load(std::memory_order_relaxed);
-  struct sigaction present;
-  if (action != nullptr && (is_function(action) || (may_be_probe(sig) && action->sa_handler == SIG_DFL))) {
-    struct sigaction wrapped = *action;
-    wrapped.sa_sigaction = on_signal;
-    wrapped.sa_flags |= SA_SIGINFO;
-    if (may_be_probe(sig)) wrapped.sa_flags &= ~static_cast<int>(SA_RESETHAND);  // call_handler sees to it
-    uint64_t mask;
-    memcpy(&mask, &action->sa_mask, sizeof mask);
-    mask &= ~kUnmaskable;
-    a.flags.store(action->sa_flags, std::memory_order_relaxed);
-    a.mask.store(mask, std::memory_order_relaxed);
-    // Release: pairs with call_handler.
-    a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);
-    if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
-  } else {
-    const struct sigaction* instead = action != nullptr && action->sa_handler == SIG_DFL ? stand_in_for(sig) : nullptr;
-    if (real.sigaction(sig, instead != nullptr ? instead : action, &present) != 0) return errno;
-    if (action != nullptr) a.handler.store(nullptr, std::memory_order_relaxed);
-  }
-  if (action != nullptr) signal_caught(sig, is_function(action));
-  if (old == nullptr) return 0;
-  *old = present;
-  hide_stand_in(old);
-  if (present.sa_sigaction == on_signal) {
-    old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
-    old->sa_flags = was_flags;
   }
   return 0;
 }

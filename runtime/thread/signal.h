@@ -30,6 +30,11 @@ int signal_process(pid_t pid, int sig, const sigval* value);
 
 // siginfo_t::si_code that tells a poke (signal_poke) from a signal. Observers mark their questions with it, too.
 constexpr int kPokeCode = -0x6d6e;
+inline bool is_poke(const siginfo_t* info) {
+  return info->si_code == kPokeCode;
+}
+// What the kernel has for all handlers of the program.
+void on_signal(int sig, siginfo_t* info, void* context);
 
 // --- for waits (sigwait.cc)
 struct G;

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the program has done about signals: the kernel is told on_signal for each handler, and the program its own.
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/os/real.h"
+#include "runtime/sched/sched.h"
+#include "runtime/thread/fault.h"
+#include "runtime/thread/note.h"
+#include "runtime/thread/route.h"
+#include "runtime/thread/signal.h"
+#include "runtime/thread/standin.h"
+#include "runtime/thread/thread.h"
+
+namespace mn {
+
+constinit SignalAction signal_actions[kSignals];
+
+namespace {
+
+// What the kernel has sent another kernel thread for, which has not come to take it: natively main had it as soon as it
+// was there.
+void take_from_kernel(int sig) {
+  if (!sched.started.load(std::memory_order_relaxed)) return;
+  M* m = enter();
+  if (signal_has_taker(sig)) {
+    const uint64_t set = bit(sig);
+    const timespec now{};
+    set_kernel_mask(m, m->kmask | set);
+    siginfo_t info;
+    while (raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8) == sig) {
+      if (is_poke(&info)) continue;
+      note_signal(kProcess, sig, &info, Sent::kToProcess);
+      process_signals.fetch_or(set, std::memory_order_seq_cst);  // pairs with route
+    }
+    set_kernel_mask(m, this_g()->sigmask);
+    route_signals();
+  }
+  leave();
+}
+
+}  // namespace
+
+bool signal_is_caught(int sig) {
+  return signal_actions[sig].handler.load(std::memory_order_relaxed) != nullptr;
+}
+
+int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
+  if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
+  SignalAction& a = signal_actions[sig];
+  if (action != nullptr && signal_is_caught(sig) && !is_function(action)) {
+    // What came before this is still the handler's, though it may not have been taken yet.
+    G* g = self_g();
+    take_from_kernel(sig);
+    take_held_signals(g);
+    deliver_signals(g);
+  }
+  void* was = a.handler.load(std::memory_order_relaxed);
+  int was_flags = a.flags.load(std::memory_order_relaxed);
+  struct sigaction present;
+  if (action != nullptr && (is_function(action) || (may_be_probe(sig) && action->sa_handler == SIG_DFL))) {
+    struct sigaction wrapped = *action;
+    wrapped.sa_sigaction = on_signal;
+    wrapped.sa_flags |= SA_SIGINFO;
+    if (may_be_probe(sig)) wrapped.sa_flags &= ~static_cast<int>(SA_RESETHAND);  // call_handler sees to it
+    uint64_t mask;
+    memcpy(&mask, &action->sa_mask, sizeof mask);
+    mask &= ~kUnmaskable;
+    a.flags.store(action->sa_flags, std::memory_order_relaxed);
+    a.mask.store(mask, std::memory_order_relaxed);
+    // Release: pairs with call_handler.
+    a.handler.store(reinterpret_cast<void*>(action->sa_sigaction), std::memory_order_release);
+    if (real.sigaction(sig, &wrapped, &present) != 0) return errno;
+  } else {
+    const struct sigaction* instead = action != nullptr && action->sa_handler == SIG_DFL ? stand_in_for(sig) : nullptr;
+    if (real.sigaction(sig, instead != nullptr ? instead : action, &present) != 0) return errno;
+    if (action != nullptr) a.handler.store(nullptr, std::memory_order_relaxed);
+  }
+  if (action != nullptr) signal_caught(sig, is_function(action));
+  if (old == nullptr) return 0;
+  *old = present;
+  hide_stand_in(old);
+  if (present.sa_sigaction == on_signal) {
+    old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
+    old->sa_flags = was_flags;
+  }
+  return 0;
+}
+
+}  // namespace mn
