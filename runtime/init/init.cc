@@ -9,6 +9,7 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
+#include "runtime/init/go.h"
 #include "runtime/io/netpoll.h"
 #include "runtime/observe/observer.h"
 #include "runtime/os/real.h"
@@ -63,6 +64,7 @@ Mode choose() {
   }
   if (options.help != 0) options_help(write_stderr);
   if (options.mode != 0) return Mode::kPassThrough;
+  if (is_go_program()) return Mode::kPassThrough;
   if (const char* why = tcb_discover()) {
     say("", why);
     return Mode::kPassThrough;

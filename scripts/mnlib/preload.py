@@ -10,6 +10,8 @@ import struct
 LIBRARY = 'libmn.so'
 
 PT_INTERP = 3
+# The name and type of a note that Go's linker puts behind the program headers, in the first page.
+GO_NOTE = re.compile(rb'\x04\0\0\0....\x04\0\0\0Go\0\0', re.DOTALL)
 ELF_64_BIT = 2
 MACHINES = {3: 'i386', 40: 'arm', 62: 'x86-64', 183: 'aarch64', 243: 'riscv'}
 
@@ -116,6 +118,9 @@ def _check_loader(path, machine, depth=0):
     if not re.match(r'ld(-linux.*|64)\.so\.\d+$', os.path.basename(loader)):
         raise Refused(f'{path} is not a glibc program (its loader is {loader}): '
                       'a preload of libmn has no effect on it')
+    if GO_NOTE.search(head):
+        raise Refused(f'{path} is a Go program, which has a scheduler of its own: libmn leaves its '
+                      'threads to libc')
 
 
 def _check_privileges(path):
