@@ -30,10 +30,12 @@ class SpinLock {
     // Release: pairs with the acquire in lock() of the next holder.
     held_.store(0, std::memory_order_release);
   }
-  // The child of a fork has no other thread: whoever held it is gone. What is as it should be is not written, for its
-  // page is shared with the parent.
-  void reset_after_fork() {
-    if (held_.load(std::memory_order_relaxed) != 0) held_.store(0, std::memory_order_relaxed);
+  // The child of a fork has no other thread: whoever held it is gone, and true; what it guards may not be whole. What
+  // is as it should be is not written, for its page is shared with the parent.
+  bool reset_after_fork() {
+    if (held_.load(std::memory_order_relaxed) == 0) return false;
+    held_.store(0, std::memory_order_relaxed);
+    return true;
   }
 
  private:

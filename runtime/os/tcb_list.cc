@@ -65,18 +65,14 @@ bool tcb_list_settle() {
   return g_head == nullptr || create_kernel_thread([](void* arg) { return arg; }, nullptr) == 0;
 }
 
-void tcb_list_lock() {
-  g_lock.lock();
+void tcb_list_before_fork() {
   // libc's child takes its node off first: of one that is off already, the way on may lead to memory given back.
   Node* self = node_of(thread_pointer());
   if (g_head != nullptr && self->prev == &g_off) self->next = g_head;
 }
 
-void tcb_list_unlock() {
-  g_lock.unlock();
-}
-
 void tcb_list_reset_after_fork() {
+  g_lock.reset_after_fork();
   if (g_head == nullptr) return;
   Node* self = node_of(thread_pointer());
   bool by_libc = g_head->next == g_head || (g_head->next == self && self->next == g_head);

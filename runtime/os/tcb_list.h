@@ -29,10 +29,10 @@ void tcb_list_remove(void* tcb);
 // the system grants no thread now, and nothing is known.
 bool tcb_list_settle();
 
-// Around fork, by the thread that forks. In the child only its TCB is on a list of libc's: fork() puts it there, or,
-// after a fork by system call, the last of these does.
-void tcb_list_lock();
-void tcb_list_unlock();
+// By the thread that forks, before, and in the child, where only its TCB is on a list of libc's: fork() puts it there,
+// or, after a fork by system call, the last of these does. The list may change meanwhile: the child takes its own node
+// off and walks nowhere, and whatever is being put beside that or taken off there has memory.
+void tcb_list_before_fork();
 void tcb_list_reset_after_fork();
 
 }  // namespace mn

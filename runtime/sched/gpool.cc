@@ -355,21 +355,18 @@ void gpool_unlist(G* g) {
 }
 
 void gpool_reset_after_fork(G* self) {
+  g_classes_lock.reset_after_fork();  // a class that is not counted is made anew
+  for (int i = 0; i < g_n_classes.load(std::memory_order_relaxed); ++i) {
+    StackClass* c = &g_classes[i];
+    if (!c->lock.reset_after_fork()) continue;
+    c->free.clear();
+    c->low_water = 0;
+    c->cursor = c->arena_end = nullptr;
+    c->n_dry = 0;
+  }
   ++g_list_era;
   tcb_list_reset_after_fork();
   self->listed = g_list_era;
-}
-
-void gpool_lock_all() {
-  g_classes_lock.lock();
-  for (int i = 0; i < g_n_classes.load(std::memory_order_relaxed); ++i) g_classes[i].lock.lock();
-  tcb_list_lock();
-}
-
-void gpool_unlock_all() {
-  tcb_list_unlock();
-  for (int i = g_n_classes.load(std::memory_order_relaxed); i-- > 0;) g_classes[i].lock.unlock();
-  g_classes_lock.unlock();
 }
 
 }  // namespace mn

@@ -52,9 +52,8 @@ void gpool_for_each(void (*visit)(G* g, void* arg), void* arg);
 void gpool_list(G* g);
 void gpool_unlist(G* g);
 
-// Around fork: the child's pools are whole. In the child, then: only `self`, which forked, is on libc's list.
-void gpool_lock_all();
-void gpool_unlock_all();
+// In a fork's child, whose thread is `self`: only that is on libc's list. What of the pools was being changed at the
+// moment is given up, and slots with it.
 void gpool_reset_after_fork(G* self);
 
 }  // namespace mn

@@ -113,6 +113,16 @@ void end_delivering(G* g) {
   if (MN_UNLIKELY(notes_due(g))) deliver(g);
 }
 
+uint64_t mask_of(const ucontext_t& uc) {
+  uint64_t mask;
+  memcpy(&mask, &uc.uc_sigmask, sizeof mask);
+  return mask;
+}
+
+void set_mask_of(ucontext_t* uc, uint64_t mask) {
+  memcpy(&uc->uc_sigmask, &mask, sizeof mask);
+}
+
 struct Noted {
   int sig;
   siginfo_t* info;
@@ -132,12 +142,11 @@ void run_handler(ucontext_t* uc, void* noted) {
   }
   ++g->handlers_run;
   if ((flags & SA_RESTART) == 0) ++g->handlers_run_abrupt;
-  memcpy(&uc->uc_sigmask, &old, sizeof old);
+  set_mask_of(uc, old);
   end_delivering(g);
   call_handler_on(g, sig, info, uc);
   g->delivering = true;
-  memcpy(&old, &uc->uc_sigmask, sizeof old);
-  set_mask(g, old);
+  set_mask(g, mask_of(*uc));
   take_from_process(g);
   errno = saved_errno;
 }
@@ -156,7 +165,13 @@ MN_NOINLINE void run_noted(G* g, int sig, siginfo_t* info, Sent sent, ucontext_t
   // The kernel gave it out for a handler that the program has taken away meanwhile: not to kill.
   if (!signal_is_caught(sig)) return sent == Sent::kToProcess ? void() : default_action(sig, info);
   Noted noted{sig, info};
-  if (interrupted != nullptr) return run_handler(interrupted, &noted);
+  if (interrupted != nullptr) {
+    // In a wait with another mask the kernel has one to put back that is not g's.
+    const uint64_t kernels = mask_of(*interrupted), present = g->sigmask;
+    run_handler(interrupted, &noted);
+    if (mask_of(*interrupted) == present) set_mask_of(interrupted, kernels);
+    return;
+  }
   ucontext_t uc{};
   uc.uc_stack.ss_sp = g->altstack.sp;
   uc.uc_stack.ss_size = g->altstack.size;
@@ -231,9 +246,6 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g->system) return call_handler(sig, info, context);
   // The kernel blocked what the action says; the G may be switched out inside the handler and come back elsewhere.
   auto* uc = static_cast<ucontext_t*>(context);
-  uint64_t before;
-  memcpy(&before, &uc->uc_sigmask, sizeof before);
-  before &= ~kUnmaskable;
   const SignalAction& a = signal_actions[sig];
   uint64_t nodefer = (a.flags.load(std::memory_order_relaxed) & SA_NODEFER) != 0 ? 0 : bit(sig);
   bool delivering = g->delivering;
@@ -250,8 +262,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
     call_handler_on(g, sig, info, context);
     g->delivering = delivering;
   }
-  memcpy(&before, &uc->uc_sigmask, sizeof before);  // the handler may have changed what is restored
-  before &= ~kUnmaskable;
+  uint64_t before = mask_of(*uc) & ~kUnmaskable;  // the handler may have changed what is restored
   g = this_g();
   g->sigmask = before;
   g->m.load(std::memory_order_relaxed)->kmask = before;

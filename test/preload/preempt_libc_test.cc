@@ -11,6 +11,7 @@
 #include <string>
 
 #include "rivals.h"
+#include "signals.h"
 
 namespace {
 
@@ -173,6 +174,36 @@ TEST(PreemptLibc, ForkByThoseWhoCompute) {
                              7));
   });
   EXPECT_GT(forks, 0);
+}
+
+// Who forks waits for malloc's locks, and who holds one may have been interrupted by a handler that waits.
+TEST(PreemptLibc, ForkWhileHandlersWaitInMalloc) {
+  const test::Handler handler(SIGUSR1, [](int) { usleep(300); });
+  std::atomic<bool> over = false;
+  std::vector<test::Thread> allocate, signal;
+  for (int i = 0; i < 3; ++i)
+    allocate.emplace_back([&] {
+      while (!over) {
+        void* blocks[50];
+        for (size_t k = 0; k < 50; ++k) blocks[k] = malloc(2000 + 100 * k);
+        for (void* block : blocks) free(block);
+      }
+      return nullptr;
+    });
+  for (size_t i = 0; i < 3; ++i)
+    signal.emplace_back([&, i] {
+      while (!over) {
+        EXPECT_EQ(pthread_kill(allocate[i].id(), SIGUSR1), 0);
+        usleep(500);
+      }
+      return nullptr;
+    });
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(test::Exited(test::RunChild([] { return 5; }), 5));
+    usleep(100);
+  }
+  over = true;
+  signal.clear();
 }
 
 }  // namespace
