@@ -112,6 +112,9 @@ MN_NOINLINE void switch_observed(M* m) {
     }
   }
   if ((observed & kCpuTimes) != 0) charge_cpu_time(m, g);
+  // The next G runs, before it looks at its notes. Seq_cst: pairs with signal_alert, which notes one and then looks
+  // whether the G runs.
+  if ((observed & kFenced) != 0) std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 // By the running thread.

@@ -83,8 +83,9 @@ enum Attention : uint32_t { kNone = 0, kClaim = 1, kLostP = 2, kPreempt = 3 };
 
 constexpr int64_t kUnmarked = -1;
 
-// kCpuTimes: somebody asked for a G's CPU time (cputime.h). kTraced: MN_TRACE (trace.h).
-enum Observed : uint32_t { kCpuTimes = 1, kTraced = 2 };
+// kCpuTimes: somebody asked for a G's CPU time (cputime.h). kTraced: MN_TRACE (trace.h). kFenced: no
+// membarrier, as fence_on_enter.
+enum Observed : uint32_t { kCpuTimes = 1, kTraced = 2, kFenced = 4 };
 
 struct M {
   G g0;

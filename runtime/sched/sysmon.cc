@@ -340,6 +340,7 @@ int sysmon_start() {
   bool have = (options.disable & kDisableMembarrier) == 0 &&
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;
+  if (!have) sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
   sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
   return create_kernel_thread(sysmon_main, nullptr);
 }

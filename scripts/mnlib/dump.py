@@ -109,9 +109,12 @@ def _check(process, state):
 def _send(process, state, descriptor):
     _check(process, state)
     sig = process.layout.variable(process.read, 'stand_in_signal')
+    sysmon = state.sched('sysmon_ktid')
+    if sysmon == 0:
+        return    # made, but it has not run yet
     info = SigInfo(number=sig, code=SI_QUEUE, pid=os.getpid(), uid=os.getuid(),
                    value=process.layout['dump.request'] | descriptor)
-    if libc.syscall(SYS_RT_TGSIGQUEUEINFO, process.pid, state.sched('sysmon_ktid'), sig, ctypes.byref(info)) == 0:
+    if libc.syscall(SYS_RT_TGSIGQUEUEINFO, process.pid, sysmon, sig, ctypes.byref(info)) == 0:
         return
     error = ctypes.get_errno()
     if error == errno.ESRCH:
