@@ -23,6 +23,8 @@
         .set    X87_CONTROL, 424
         .set    MXCSR, 448
 
+        .set    GAP, 1024               // and 8: the stack is aligned where it calls
+
         .text
         .globl  mn_interrupted_call
         .hidden mn_interrupted_call
@@ -48,6 +50,11 @@ mn_interrupted_call:                    // rdi call, rsi ucontext, rdx argument
         .cfi_adjust_cfa_offset 8
         popq    FLAGS(%rbx)
         .cfi_adjust_cfa_offset -8
+        // From here on what is pushed above may be overwritten; the ucontext has it.
+        .cfi_escape 0x0f, 4, 0x73, 0xa0, 0x01, 0x06     // the frame address: the word at rbx+RSP
+        .cfi_escape 0x10, 16, 3, 0x73, 0xa8, 0x01       // the program counter: at rbx+RIP
+        .cfi_escape 0x10, 3, 3, 0x73, 0x80, 0x01        // rbx: at rbx+RBX
+        subq    $GAP, %rsp
         fnstcw  X87_CONTROL(%rbx)
         stmxcsr MXCSR(%rbx)
         movq    %rdi, %rax
@@ -63,9 +70,7 @@ mn_interrupted_call:                    // rdi call, rsi ucontext, rdx argument
         fldcw   X87_CONTROL(%rbx)
         ldmxcsr MXCSR(%rbx)
         pushq   FLAGS(%rbx)
-        .cfi_adjust_cfa_offset 8
         popfq
-        .cfi_adjust_cfa_offset -8
         movq    R8(%rbx), %r8
         movq    R9(%rbx), %r9
         movq    R10(%rbx), %r10
