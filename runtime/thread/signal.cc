@@ -267,9 +267,14 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   g->sigmask = before;
   g->m.load(std::memory_order_relaxed)->kmask = before;
   signals_reopened(g);
-  // What was noted for this thread while the handler blocked it: natively it comes as the handler returns.
-  if (MN_UNLIKELY((g->sigpend.load(std::memory_order_relaxed) & ~before) != 0) && g->locks == 0 && !delivering)
-    deliver(g);
+  // What was noted for this thread while the handler blocked it: natively it comes as the handler returns, which may be
+  // to another place than it interrupted.
+  uint64_t due = g->sigpend.load(std::memory_order_relaxed) & ~before;
+  if (MN_LIKELY(due == 0) || g->locks != 0 || delivering) return;
+  int next = __builtin_ctzll(due) + 1;
+  if ((due & (kCancelBit | kPolicyBit)) == 0 && signal_is_caught(next))
+    return signal_poke(g->m.load(std::memory_order_relaxed), next);
+  deliver(g);
 }
 
 void signal_alert(G* g, int sig) {
