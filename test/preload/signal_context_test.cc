@@ -7,6 +7,7 @@
 #include <ucontext.h>
 
 #include <functional>
+#include <vector>
 
 #include "signals.h"
 
@@ -40,6 +41,18 @@ void Look(int, siginfo_t*, void* context) {
   ++seen.times;
 }
 
+// Of the calling thread.
+void KnowStack() {
+  pthread_attr_t attributes;
+  void* low;
+  size_t size;
+  EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
+  EXPECT_EQ(pthread_attr_getstack(&attributes, &low, &size), 0);
+  EXPECT_EQ(pthread_attr_destroy(&attributes), 0);
+  seen.low = reinterpret_cast<uintptr_t>(low);
+  seen.high = seen.low + size;
+}
+
 class SignalContext : public test::Signal {
  protected:
   void SetUp() override {
@@ -56,14 +69,7 @@ class SignalContext : public test::Signal {
     seen.times = 0;
     std::atomic<bool> begun = false;
     Thread waiter([&] {
-      pthread_attr_t attributes;
-      void* low;
-      size_t size;
-      EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
-      EXPECT_EQ(pthread_attr_getstack(&attributes, &low, &size), 0);
-      EXPECT_EQ(pthread_attr_destroy(&attributes), 0);
-      seen.low = reinterpret_cast<uintptr_t>(low);
-      seen.high = seen.low + size;
+      KnowStack();
       const sigset_t set = test::Set({SIGUSR2});
       EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
       begun = true;
@@ -136,6 +142,35 @@ TEST_F(SignalContext, OfWhoComputesAndYields) {
         while (!over) __asm__ volatile("");
       },
       [&] { over = true; });
+}
+
+// A signal that comes while a handler on an alternate stack blocks it interrupts what that interrupted.
+TEST_F(SignalContext, AfterAHandlerOnAnAlternateStack) {
+  struct sigaction action = {}, old;
+  action.sa_handler = [](int) { EXPECT_EQ(pthread_kill(pthread_self(), SIGUSR1), 0); };
+  action.sa_flags = SA_ONSTACK;
+  action.sa_mask = test::Set({SIGUSR1});
+  ASSERT_EQ(sigaction(SIGHUP, &action, &old), 0);
+  seen.times = 0;
+  Thread([&] {
+    std::vector<char> memory(64 << 10);
+    const stack_t stack = {.ss_sp = memory.data(), .ss_flags = 0, .ss_size = memory.size()};
+    const stack_t none = {.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
+    EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+    const sigset_t set = test::Set({SIGUSR2});
+    EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
+    KnowStack();
+    for (int i = 1; i <= 3; ++i) {
+      EXPECT_EQ(raise(SIGHUP), 0);
+      EXPECT_EQ(seen.times, i);
+      EXPECT_GE(seen.sp, seen.low);
+      EXPECT_LT(seen.sp, seen.high);
+      EXPECT_TRUE(seen.mask_is_its);
+    }
+    EXPECT_EQ(sigaltstack(&none, nullptr), 0);
+    return nullptr;
+  }).Join();
+  EXPECT_EQ(sigaction(SIGHUP, &old, nullptr), 0);
 }
 
 thread_local sigjmp_buf back;
