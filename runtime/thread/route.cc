@@ -38,7 +38,7 @@ uint64_t what_sysmon_blocks() {
     uint64_t present = sched.main_g->sigmask;
     if (g_main_mask.compare_exchange_strong(mask, present, std::memory_order_relaxed)) mask = present;
   }
-  uint64_t closed = signals_closed.load(std::memory_order_seq_cst);     // pairs with close_signal, signals_opened_slow
+  uint64_t closed = signals_closed.load(std::memory_order_seq_cst);     // pairs with give_back, signals_opened_slow
   return mask & ~(g_caught.load(std::memory_order_seq_cst) & ~closed);  // pairs with signal_caught
 }
 
@@ -221,7 +221,7 @@ void signals_reopened(G* g) {
   for (;;) {
     long sig = raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8);
     if (sig <= 0) break;
-    if (info.si_code != kPokeCode) note_signal(g, static_cast<int>(sig), &info, Sent::kToProcess);
+    if (!is_poke(&info)) note_signal(g, static_cast<int>(sig), &info, Sent::kToProcess);
   }
   signals_opened_slow(g->sigmask);
 }

@@ -16,7 +16,7 @@
 // sysmon would take it: it is pending when kill() returns, and who opens it finds it there. It is sysmon that gives it
 // to the kernel, later; who looks for it in the meantime, or has the next one for the kernel, waits for that
 // (wait_for_move). Rejected: kill() closing the signal itself, and waiting until sysmon blocks it, 10 ms and more on a
-// crowded machine.
+// crowded machine; that is waited for only where all notes are taken (note_for_process).
 //
 // sysmon asks what it is to block (what_sysmon_blocks); main, when it blocks a signal, waits until it does. Told by
 // each, it would be left with the word of who told it last, who may have looked first.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// interrupted_call (interrupted.h). Offsets are those of the kernel's ucontext_t, which is libc's.
+// mn_interrupted_call (interrupted.h). Offsets are those of the kernel's ucontext_t, which is libc's.
 
         .set    R8, 40
         .set    R9, 48
@@ -23,7 +23,7 @@
         .set    X87_CONTROL, 424
         .set    MXCSR, 448
 
-        .set    GAP, 1024               // and 8: the stack is aligned where it calls
+        .set    GAP, 1024               // below the stack pointer that is told; a multiple of 16
 
         .text
         .globl  mn_interrupted_call
