@@ -20,14 +20,22 @@ constinit std::atomic<uint64_t> g_caught{0};
 // As the program set it: while main runs a handler, or waits with another mask, sysmon keeps to it.
 constexpr uint64_t kUnknown = ~uint64_t{0};
 constinit std::atomic<uint64_t> g_main_mask{kUnknown};
-// How many threads have, or may have, notes of the process in their hands, on the way to the kernel or to a G.
-constinit std::atomic<uint32_t> g_moving{0};
+// A thread has notes of the process in its hands, on the way to the kernel or to a G.
+constinit std::atomic<bool> g_moving{false};
 
-struct Moving {
-  Moving() { g_moving.fetch_add(1, std::memory_order_seq_cst); }   // pairs with wait_for_move
-  ~Moving() { g_moving.fetch_sub(1, std::memory_order_release); }  // pairs with wait_for_move: they are there
-  Moving(const Moving&) = delete;
-  Moving& operator=(const Moving&) = delete;
+// But for a G that takes what it has open they are moved by one thread at a time: they, and what the kernel has, keep
+// their order. Inside, or with all signals blocked. Lock order: before wait queues and the pool of Gs.
+class MovingNotes {
+ public:
+  MovingNotes() {
+    // Seq_cst: pairs with wait_for_move, and with who moved before.
+    while (g_moving.exchange(true, std::memory_order_seq_cst)) raw_syscall(SYS_sched_yield);
+  }
+  ~MovingNotes() {
+    g_moving.store(false, std::memory_order_release);  // pairs with wait_for_move and who moves next: they are there
+  }
+  MovingNotes(const MovingNotes&) = delete;
+  MovingNotes& operator=(const MovingNotes&) = delete;
 };
 
 // Hook of sysmon. Who changes one of the three words calls sysmon_mask_changed() then.
@@ -75,6 +83,13 @@ bool on_sysmon() {
   return g->system && g->m.load(std::memory_order_relaxed)->own_descriptors;
 }
 
+// While they are not moved: whoever takes notes of the process leaves the bit where there may be more.
+bool noted_for_process(int sig) {
+  uint64_t noted = process_signals.load(std::memory_order_acquire);  // pairs with route_signals, which sets held first
+  noted |= held_signals.load(std::memory_order_relaxed);
+  return (noted & bit(sig)) != 0 && has_note(kProcess, sig);
+}
+
 // Main has it open, if for a moment it may not.
 bool main_takes(int sig) {
   return (g_main_mask.load(std::memory_order_relaxed) & bit(sig)) == 0;
@@ -82,7 +97,7 @@ bool main_takes(int sig) {
 
 // By sysmon. Nobody takes it: it is to wait in the kernel.
 void give_back(int sig) {
-  Moving moving;  // before it is closed: who sees that it was waits until the kernel has it
+  MovingNotes moving;  // before it is closed: who sees that it was waits until the kernel has it
   // Pairs with signals_opened: who sets a mask looks at this word after a system call, which took a lock in between.
   signals_closed.fetch_or(bit(sig), std::memory_order_seq_cst);
   if (find_taker(bit(sig)) != nullptr) return signals_opened_slow(~bit(sig));  // he may have looked before
@@ -139,22 +154,41 @@ bool signal_has_taker(int sig) {
 
 int note_for_process(int sig, const siginfo_t* info) {
   for (;;) {
-    bool ours = signal_has_taker(sig) ||  // or sysmon takes it, or is about to
-                (sched.main_g != nullptr && ((what_sysmon_blocks() & bit(sig)) == 0 || sysmon_takes(bit(sig))));
-    if (!ours) return wait_for_move(), -1;  // behind those that were sent before
-    bool noted = note_signal(kProcess, sig, info, Sent::kToProcess) || (sig < kFirstQueued && has_note(kProcess, sig));
-    if (!noted && (signal_has_taker(sig) || main_takes(sig))) return EAGAIN;
-    process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
-    if (noted) return 0;
+    {
+      MovingNotes moving;
+      bool before = noted_for_process(sig);           // one that the kernel is to have before this
+      bool ours = before || signal_has_taker(sig) ||  // or sysmon takes it, or is about to
+                  (sched.main_g != nullptr && ((what_sysmon_blocks() & bit(sig)) == 0 || sysmon_takes(bit(sig))));
+      if (!ours) return -1;
+      if ((before && sig < kFirstQueued) || note_signal(kProcess, sig, info, Sent::kToProcess)) {
+        process_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with route
+        return 0;
+      }
+    }
+    if (signal_has_taker(sig) || main_takes(sig)) return EAGAIN;
     // There are too many until sysmon has given them to the kernel.
     sched.sysmon_note.signal();
     raw_syscall(SYS_sched_yield);
   }
 }
 
+int take_process_signal(uint64_t set, siginfo_t* info) {
+  MovingNotes moving;
+  for (uint64_t due = held_signals.load(std::memory_order_relaxed) & set; due != 0; due &= due - 1) {
+    int sig = __builtin_ctzll(due) + 1;
+    // What the kernel has of it is older.
+    if (int got = signal_take_pending(set & (bit(sig) | (bit(sig) - 1)), info); got != 0) return got;
+    held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the notes; pairs with route_signals
+    bool taken = take_note(kProcess, sig, info);
+    if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+    if (taken) return sig;
+  }
+  return 0;
+}
+
 void wait_for_move() {
   // Seq_cst: pairs with give_back, route_signals.
-  while (g_moving.load(std::memory_order_seq_cst) != 0) raw_syscall(SYS_sched_yield);
+  while (g_moving.load(std::memory_order_seq_cst)) raw_syscall(SYS_sched_yield);
 }
 
 void route_signals() {
@@ -175,7 +209,7 @@ void route_signals() {
     }
     bool moved = false;  // another thread that routes may have been faster
     {
-      Moving moving;
+      MovingNotes moving;
       siginfo_t info;
       for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
       held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);  // who noted one meanwhile routes it
@@ -216,13 +250,8 @@ void signals_reopened(G* g) {
   uint64_t closed = signals_closed.load(std::memory_order_relaxed) & ~g->sigmask;
   if (MN_LIKELY(closed == 0) || g == sched.main_g) return;
   const uint64_t set = closed & g_caught.load(std::memory_order_relaxed);
-  const timespec now{};
   siginfo_t info;
-  for (;;) {
-    long sig = raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8);
-    if (sig <= 0) break;
-    if (!is_poke(&info)) note_signal(g, static_cast<int>(sig), &info, Sent::kToProcess);
-  }
+  while (int sig = signal_take_pending(set, &info)) note_signal(g, sig, &info, Sent::kToProcess);
   signals_opened_slow(g->sigmask);
 }
 
@@ -252,7 +281,7 @@ void signals_end(G* g) {
 void routes_reset_after_fork() {
   process_signals.store(0, std::memory_order_relaxed);
   held_signals.store(0, std::memory_order_relaxed);
-  g_moving.store(0, std::memory_order_relaxed);
+  g_moving.store(false, std::memory_order_relaxed);
   signals_closed.store(~uint64_t{0}, std::memory_order_relaxed);
   g_main_mask.store(kUnknown, std::memory_order_relaxed);  // who forked is main now
 }

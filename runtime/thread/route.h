@@ -53,6 +53,9 @@ bool signal_has_taker(int sig);
 // It is sent to the process by the program itself. 0: a G takes it, or sysmon would, and it is noted for the process;
 // to be routed. -1: the kernel is to have it. EAGAIN: too many are pending. Inside.
 int note_for_process(int sig, const siginfo_t* info);
+// Takes the lowest signal of set that is noted for the process, or what the kernel has of that, or of lower ones, for
+// it is older. 0: none is noted. With all signals blocked.
+int take_process_signal(uint64_t set, siginfo_t* info);
 // Returns when what was on the way to the kernel or to a G is there.
 void wait_for_move();
 // On g0, between Gs, on sysmon, and by who sends one: gives signals that came to no G to one. Inside.

@@ -25,11 +25,9 @@ void take_from_kernel(int sig) {
   M* m = enter();
   if (signal_has_taker(sig)) {
     const uint64_t set = bit(sig);
-    const timespec now{};
     set_kernel_mask(m, m->kmask | set);
     siginfo_t info;
-    while (raw_syscall(SYS_rt_sigtimedwait, sys_arg(&set), sys_arg(&info), sys_arg(&now), 8) == sig) {
-      if (is_poke(&info)) continue;
+    while (signal_take_pending(set, &info) != 0) {
       note_signal(kProcess, sig, &info, Sent::kToProcess);
       process_signals.fetch_or(set, std::memory_order_seq_cst);  // pairs with route
     }

@@ -327,18 +327,14 @@ int signal_mask(int how, const sigset_t* set, sigset_t* old) {
 
 int signal_take(G* g, uint64_t set, siginfo_t* info) {
   // Seq_cst: pairs with note_signal, as the waiter is announced before it looks and the signal before its sender looks.
-  uint64_t due = (g->sigpend.load(std::memory_order_seq_cst) | held_signals.load(std::memory_order_relaxed)) & set;
+  uint64_t due = g->sigpend.load(std::memory_order_seq_cst) & set;
   for (; due != 0; due &= due - 1) {  // lowest first (POSIX, for real-time signals)
     int sig = __builtin_ctzll(due) + 1;
-    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);    // before the records, as in deliver
-    held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // the same; pairs with route_signals
-    bool taken = take_note(g, sig, info) || take_note(kProcess, sig, info);
-    // There may be more of a signal that queues, and what is pending for the process does not hide behind ours.
-    if (has_note(g, sig)) g->sigpend.fetch_or(bit(sig), std::memory_order_relaxed);
-    if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+    g->sigpend.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the records, as in deliver
+    bool taken = take_note(g, sig, info);
+    if (has_note(g, sig)) g->sigpend.fetch_or(bit(sig), std::memory_order_relaxed);  // of those that queue
     if (taken) return sig;
   }
-  wait_for_move();  // it is looked for in the kernel next
   return 0;
 }
 

@@ -43,7 +43,9 @@ struct M;
 void signal_poke(M* m, int sig);
 // Makes g, which has a note, look at it. Inside.
 void signal_alert(G* g, int sig);
-// Takes one of the set that is noted for g (the caller) or for the process; 0: none.
+// Takes one of the set that the kernel has for the process or for this kernel thread; 0: none.
+int signal_take_pending(uint64_t set, siginfo_t* info);
+// Takes one of the set that is noted for g, the caller; 0: none.
 int signal_take(G* g, uint64_t set, siginfo_t* info);
 // What is noted for g or held for the process.
 uint64_t signal_pending(const G* g);

@@ -75,6 +75,14 @@ bool signal_waited_for(G* g, int sig) {
   return (g->sigwaits.load(std::memory_order_relaxed) & (uint64_t{1} << (sig - 1))) != 0;
 }
 
+int signal_take_pending(uint64_t set, siginfo_t* info) {
+  for (;;) {
+    long sig = timed_wait(set, info, 0);
+    if (sig <= 0) return 0;
+    if (!is_poke(info)) return static_cast<int>(sig);
+  }
+}
+
 bool signal_waiter_poke(G* g, int sig) {
   SpinGuard guard(g_waits_lock);
   if (!signal_waited_for(g, sig)) return false;
@@ -103,6 +111,13 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   for (;;) {
     result = signal_take(g, wanted, &got);
     if (result != 0) break;
+    if ((held_signals.load(std::memory_order_relaxed) & wanted) != 0) {
+      kernel_mask(kAllMasked | kPokeBit);  // no handler while notes are moved
+      result = take_process_signal(wanted, &got);
+      kernel_mask(g->sigmask | kPokeBit);
+      if (result != 0) break;
+    }
+    wait_for_move();  // it is looked for in the kernel next
     if (MN_UNLIKELY(cancel_noted(g)) && !tcb_cancel_disabled(g->tp)) {
       result = -EINTR;
       break;
@@ -110,7 +125,7 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
     Interruption interruption(g);
     result = timed_wait(wanted | kPokeBit, &got, deadline);
     if (result == -EINTR && interruption.only_preempted() && waits(g)) continue;
-    if (result != kPoke) break;
+    if (result != kPoke && (result <= 0 || !is_poke(&got))) break;  // a poke may have been for the G before
   }
   {
     kernel_mask(kAllMasked | kPokeBit);  // no handler while the lock is held
