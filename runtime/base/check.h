@@ -16,8 +16,8 @@
 #define MN_HIDDEN __attribute__((visibility("hidden")))
 // Code that runs outside (sched/sched.h) and touches nothing of its M: a thread may be preempted in it as in the
 // program's own. For what programs call in loops and what rarely goes inside; in the rest of libmn a preemption waits
-// for the next enter().
-#define MN_PREEMPTIBLE __attribute__((section("mn_preemptible")))
+// for the next enter(). Aligned: a mutex takes 6 to 7 ns, 15 % of which were where chance had put its code.
+#define MN_PREEMPTIBLE __attribute__((section("mn_preemptible"), aligned(64)))
 // TLS of libmn lives in the static block: one instruction to reach, no call into ld.so, async-signal-safe.
 #define MN_TLS __thread __attribute__((tls_model("initial-exec")))
 
