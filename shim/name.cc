@@ -22,8 +22,9 @@ MN_SHIM int prctl(int option, ...) {
   unsigned long arguments[4];
   for (unsigned long& argument : arguments) argument = va_arg(list, unsigned long);
   va_end(list);
+  bool act = on();  // decides, too: the table of real functions is filled
   // A child of vfork is a process of its own.
-  if ((option == PR_SET_NAME || option == PR_GET_NAME) && on() && !self_g()->vforked) {
+  if ((option == PR_SET_NAME || option == PR_GET_NAME) && act && !self_g()->vforked) {
     char* name = reinterpret_cast<char*>(arguments[0]);
     return errno_result(option == PR_SET_NAME ? thread_set_own_name(name) : thread_get_own_name(name));
   }

@@ -136,6 +136,9 @@ static void Prctl(Function function) {
   CHECK(strcmp(name, "named") == 0);
   CHECK(AS(prctl)(-1) == -1 && errno == EINVAL);
 }
+static void PrctlOther(Function function) {  // as libcap's constructor
+  CHECK(AS(prctl)(PR_CAPBSET_READ, 0UL) >= 0);
+}
 static void GetName(Function function) {
   char name[16] = "";
   CHECK(AS(pthread_getname_np)(pthread_self(), name, sizeof name) == 0);
@@ -254,6 +257,7 @@ static const struct Case kCases[] = {
     DECLARED(pthread_setname_np, SetName),
     DECLARED(pthread_getname_np, GetName),
     DECLARED(prctl, Prctl),
+    {"prctl:other", PrctlOther, (Function)prctl},
     DECLARED(pthread_getschedparam, GetSchedParam),
     DECLARED(pthread_setschedparam, SetSchedParam),
     DECLARED(pthread_setschedprio, SetSchedPrio),
