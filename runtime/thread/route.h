@@ -14,9 +14,10 @@
 //
 // What the program sends to itself, and nobody takes at the moment, is noted for the process from the beginning, if
 // sysmon would take it: it is pending when kill() returns, and who opens it finds it there. It is sysmon that gives it
-// to the kernel, later; who looks for it in the meantime, or has the next one for the kernel, waits for that
-// (wait_for_move). Rejected: kill() closing the signal itself, and waiting until sysmon blocks it, 10 ms and more on a
-// crowded machine; that is waited for only where all notes are taken (note_for_process).
+// to the kernel, later; who looks for it in the meantime waits for that (wait_for_move). Signals of one number keep
+// their order (POSIX, for real-time signals): while one is noted for the process the next is noted behind it, and what
+// the kernel has is taken before what is noted. Rejected: kill() closing the signal itself, and waiting until sysmon
+// blocks it, 10 ms and more on a crowded machine; that is waited for only where all notes are taken (note_for_process).
 //
 // sysmon asks what it is to block (what_sysmon_blocks); main, when it blocks a signal, waits until it does. Told by
 // each, it would be left with the word of who told it last, who may have looked first.
