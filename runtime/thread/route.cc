@@ -20,23 +20,10 @@ constinit std::atomic<uint64_t> g_caught{0};
 // As the program set it: while main runs a handler, or waits with another mask, sysmon keeps to it.
 constexpr uint64_t kUnknown = ~uint64_t{0};
 constinit std::atomic<uint64_t> g_main_mask{kUnknown};
-// A thread has notes of the process in its hands, on the way to the kernel or to a G.
-constinit std::atomic<bool> g_moving{false};
-
-// But for a G that takes what it has open they are moved by one thread at a time: they, and what the kernel has, keep
-// their order. Inside, or with all signals blocked. Lock order: before wait queues and the pool of Gs.
-class MovingNotes {
- public:
-  MovingNotes() {
-    // Seq_cst: pairs with wait_for_move, and with who moved before.
-    while (g_moving.exchange(true, std::memory_order_seq_cst)) raw_syscall(SYS_sched_yield);
-  }
-  ~MovingNotes() {
-    g_moving.store(false, std::memory_order_release);  // pairs with wait_for_move and who moves next: they are there
-  }
-  MovingNotes(const MovingNotes&) = delete;
-  MovingNotes& operator=(const MovingNotes&) = delete;
-};
+// Held by who has notes of the process in its hands, on the way to the kernel or to a G: they, and what the kernel has,
+// keep their order. Not by a G that takes what it has open: it is the next to run them. Inside, or with all signals
+// blocked.
+constinit SpinLock g_moving;
 
 // Hook of sysmon. Who changes one of the three words calls sysmon_mask_changed() then.
 uint64_t what_sysmon_blocks() {
@@ -97,7 +84,7 @@ bool main_takes(int sig) {
 
 // By sysmon. Nobody takes it: it is to wait in the kernel.
 void give_back(int sig) {
-  MovingNotes moving;  // before it is closed: who sees that it was waits until the kernel has it
+  SpinGuard moving(g_moving);  // before it is closed: who sees that it was waits until the kernel has it
   // Pairs with signals_opened: who sets a mask looks at this word after a system call, which took a lock in between.
   signals_closed.fetch_or(bit(sig), std::memory_order_seq_cst);
   if (find_taker(bit(sig)) != nullptr) return signals_opened_slow(~bit(sig));  // he may have looked before
@@ -155,7 +142,7 @@ bool signal_has_taker(int sig) {
 int note_for_process(int sig, const siginfo_t* info) {
   for (;;) {
     {
-      MovingNotes moving;
+      SpinGuard moving(g_moving);
       bool before = noted_for_process(sig);           // one that the kernel is to have before this
       bool ours = before || signal_has_taker(sig) ||  // or sysmon takes it, or is about to
                   (sched.main_g != nullptr && ((what_sysmon_blocks() & bit(sig)) == 0 || sysmon_takes(bit(sig))));
@@ -173,7 +160,7 @@ int note_for_process(int sig, const siginfo_t* info) {
 }
 
 int take_process_signal(uint64_t set, siginfo_t* info) {
-  MovingNotes moving;
+  SpinGuard moving(g_moving);
   for (uint64_t due = held_signals.load(std::memory_order_relaxed) & set; due != 0; due &= due - 1) {
     int sig = __builtin_ctzll(due) + 1;
     // What the kernel has of it is older.
@@ -187,8 +174,7 @@ int take_process_signal(uint64_t set, siginfo_t* info) {
 }
 
 void wait_for_move() {
-  // Seq_cst: pairs with give_back, route_signals.
-  while (g_moving.load(std::memory_order_seq_cst)) raw_syscall(SYS_sched_yield);
+  while (g_moving.held()) raw_syscall(SYS_sched_yield);
 }
 
 void route_signals() {
@@ -209,7 +195,7 @@ void route_signals() {
     }
     bool moved = false;  // another thread that routes may have been faster
     {
-      MovingNotes moving;
+      SpinGuard moving(g_moving);
       siginfo_t info;
       for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
       held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);  // who noted one meanwhile routes it
@@ -281,7 +267,7 @@ void signals_end(G* g) {
 void routes_reset_after_fork() {
   process_signals.store(0, std::memory_order_relaxed);
   held_signals.store(0, std::memory_order_relaxed);
-  g_moving.store(false, std::memory_order_relaxed);
+  g_moving.reset_after_fork();
   signals_closed.store(~uint64_t{0}, std::memory_order_relaxed);
   g_main_mask.store(kUnknown, std::memory_order_relaxed);  // who forked is main now
 }
