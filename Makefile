@@ -88,8 +88,9 @@ $(B)/test/programs/%: test/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -o $@ $<
 
-# Libraries that test/programs/loading.cc loads.
-PLUGINS := $(patsubst %,$(B)/test/programs/plugins/%.so,values values_other values_static values_large objects threads)
+# Libraries that test/programs/loading.cc loads, and the clock of other_time.c.
+PLUGINS := $(patsubst %,$(B)/test/programs/plugins/%.so,values values_other values_static values_large objects \
+             threads clock)
 $(B)/test/programs/plugins/values_static.so: PLUGIN_FLAGS := -ftls-model=initial-exec
 $(B)/test/programs/plugins/values_other.so: PLUGIN_FLAGS := -DSIZE=1000
 $(B)/test/programs/plugins/values_large.so: PLUGIN_FLAGS := -DSIZE=65536

@@ -51,8 +51,9 @@ bool read_timeout(long timeout, Timeout kind, clockid_t clock, Deadline* deadlin
   timespec t;
   if (!copy_in(&t, timeout, sizeof t) || t.tv_sec < 0 || !valid_timespec(t) || !valid_clock(clock)) return false;
   int64_t at = timespec_ns(t);
-  if (kind == Timeout::kRelative && __builtin_add_overflow(at, now_ns(), &at)) at = kForever;
-  *deadline = {clock, at < kForever ? at : kForever - 1};
+  bool relative = kind == Timeout::kRelative;
+  if (relative && __builtin_add_overflow(at, now_ns(), &at)) at = kForever;
+  *deadline = {relative ? kOwnClock : clock, at < kForever ? at : kForever - 1};
   return true;
 }
 

@@ -15,7 +15,7 @@ constexpr int64_t kNsPerMs = 1000000;
 // Milliseconds; negative: for ever. A deadline of 0 means "do not wait".
 Deadline in_ms(int timeout) {
   if (timeout < 0) return {};
-  return timeout == 0 ? Deadline{CLOCK_MONOTONIC, 0} : after(timeout * kNsPerMs);
+  return timeout == 0 ? Deadline{kOwnClock, 0} : after(timeout * kNsPerMs);
 }
 
 bool valid(const timespec* timeout) {
@@ -25,7 +25,7 @@ bool valid(const timespec* timeout) {
 Deadline in(const timespec* timeout) {
   if (timeout == nullptr) return {};
   int64_t ns = timespec_ns(*timeout);
-  return ns == 0 ? Deadline{CLOCK_MONOTONIC, 0} : after(ns);
+  return ns == 0 ? Deadline{kOwnClock, 0} : after(ns);
 }
 
 int64_t left_until(const Deadline& deadline) {

@@ -31,11 +31,11 @@ inline int sleep_until(const Deadline& deadline, int64_t* left) {
   return EINTR;
 }
 
-// On CLOCK_MONOTONIC; kForever - 1 when the sum overflows.
+// On kOwnClock; kForever - 1 when the sum overflows.
 inline Deadline after(int64_t ns) {
   int64_t at;
   if (__builtin_add_overflow(now_ns(), ns, &at)) at = kForever - 1;
-  return {CLOCK_MONOTONIC, at};
+  return {kOwnClock, at};
 }
 
 // *remaining (may be null) is written on EINTR only, as nanosleep does.

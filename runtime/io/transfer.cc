@@ -29,7 +29,7 @@ Deadline socket_deadline(FdState* s, int option) {
   auto ns = [](const timeval& t) { return t.tv_sec * kNsPerSec + t.tv_usec * 1000; };
   if (ns(receive) == 0 && ns(send) == 0) s->no_timeouts.store(epoch, std::memory_order_relaxed);
   int64_t wanted = ns(option == SO_RCVTIMEO ? receive : send);
-  return wanted == 0 ? Deadline{} : Deadline{CLOCK_MONOTONIC, now_ns() + wanted};
+  return wanted == 0 ? Deadline{} : Deadline{kOwnClock, now_ns() + wanted};
 }
 
 // Readiness is not always this call's: a datagram to a peer whose queue is full finds the socket writable; what was

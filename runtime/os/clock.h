@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time in nanoseconds as int64_t (292 years). Deadlines inside the runtime are CLOCK_MONOTONIC; kForever never comes.
+// Time in nanoseconds as int64_t (292 years). Deadlines inside the runtime are of kOwnClock; kForever never comes.
 #pragma once
 
 #include <time.h>
@@ -14,14 +14,25 @@ namespace mn {
 constexpr int64_t kForever = INT64_MAX;
 constexpr int64_t kNsPerSec = 1000000000;
 
+// CLOCK_MONOTONIC as libc has it, which may not be what the program has (Real::libcs_clock_gettime).
+constexpr clockid_t kOwnClock = -1;  // a CPU clock that there is not
+
+inline int64_t now_ns() {
+  timespec ts;
+  real.libcs_clock_gettime(CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec * kNsPerSec + ts.tv_nsec;
+}
+
+// As the program has it.
 inline int64_t clock_ns(clockid_t clock) {
+  if (clock == kOwnClock) return now_ns();
   timespec ts;
   real.clock_gettime(clock, &ts);
   return ts.tv_sec * kNsPerSec + ts.tv_nsec;
 }
 
-inline int64_t now_ns() {
-  return clock_ns(CLOCK_MONOTONIC);
+inline bool is_own_clock(clockid_t clock) {
+  return clock == kOwnClock || (clock == CLOCK_MONOTONIC && real.clock_gettime == real.libcs_clock_gettime);
 }
 
 // As the kernel has it, past the shim: what a thread's CPU clock says is the kernel thread's. -1: no such thread.
@@ -53,17 +64,17 @@ inline timespec ns_timespec(int64_t ns) {
   return {ns / kNsPerSec, ns % kNsPerSec};
 }
 
-// An absolute time on a clock that a program named. Only CLOCK_REALTIME can be set, so that one must be looked at again
-// when its monotonic image expires.
+// An absolute time on a clock, which a program may have named. CLOCK_REALTIME can be set, and what another library
+// makes of a clock can jump: they must be looked at again when their image on the runtime's own expires.
 struct Deadline {
-  clockid_t clock = CLOCK_MONOTONIC;
+  clockid_t clock = kOwnClock;
   int64_t at = kForever;  // ns on `clock`
 
   bool never() const { return at == kForever; }
   bool passed() const { return !never() && clock_ns(clock) >= at; }
-  // When to look again, on CLOCK_MONOTONIC.
+  // When to look again, on kOwnClock.
   int64_t monotonic() const {
-    if (never() || clock == CLOCK_MONOTONIC) return at;
+    if (never() || is_own_clock(clock)) return at;
     int64_t left = at - clock_ns(clock);
     int64_t base = now_ns();
     int64_t sum;

@@ -4,10 +4,27 @@
 #include "runtime/os/real.h"
 
 #include <dlfcn.h>
+#include <gnu/lib-names.h>
+#include <string.h>
 
 namespace mn {
 
 constinit Real real{};
+
+namespace {
+
+void load_own_clock() {
+  real.libcs_clock_gettime = real.clock_gettime;
+  Dl_info next;
+  if (::dladdr(reinterpret_cast<void*>(real.clock_gettime), &next) == 0 || strstr(next.dli_fname, LIBC_SO) != nullptr)
+    return;
+  void* libc = ::dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+  if (libc == nullptr) return;
+  if (void* own = ::dlsym(libc, "clock_gettime"))
+    real.libcs_clock_gettime = reinterpret_cast<decltype(&::clock_gettime)>(own);
+}
+
+}  // namespace
 
 const char* real_load() {
   struct Entry {
@@ -28,6 +45,7 @@ const char* real_load() {
     *e.slot = ::dlsym(RTLD_NEXT, e.name);
     if (*e.slot == nullptr && !e.later && missing == nullptr) missing = e.name;
   }
+  load_own_clock();
   return missing;
 }
 

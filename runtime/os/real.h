@@ -44,6 +44,8 @@ struct Real {
 #define REAL(name) decltype(&::name) name;
 #define PRIVATE(name, type) std::type_identity_t<type> name;
 #include "runtime/os/real.def"
+  // libc's itself. Another preloaded library that libmn stands before may tell the program another time (libfaketime).
+  decltype(&::clock_gettime) libcs_clock_gettime;
 };
 
 extern Real real;
