@@ -5,6 +5,8 @@
 
 #include <dlfcn.h>
 #include <gnu/lib-names.h>
+#include <link.h>
+#include <stdint.h>
 #include <string.h>
 
 namespace mn {
@@ -13,11 +15,28 @@ constinit Real real{};
 
 namespace {
 
+struct Owner {
+  uintptr_t address;
+  bool is_libc = false;
+};
+
+// dladdr would look for a name among all of libc's.
+int visit_object(dl_phdr_info* info, size_t, void* arg) {
+  auto* owner = static_cast<Owner*>(arg);
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const auto& segment = info->dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD || owner->address - info->dlpi_addr - segment.p_vaddr >= segment.p_memsz) continue;
+    owner->is_libc = strstr(info->dlpi_name, LIBC_SO) != nullptr;
+    return 1;
+  }
+  return 0;
+}
+
 void load_own_clock() {
   real.libcs_clock_gettime = real.clock_gettime;
-  Dl_info next;
-  if (::dladdr(reinterpret_cast<void*>(real.clock_gettime), &next) == 0 || strstr(next.dli_fname, LIBC_SO) != nullptr)
-    return;
+  Owner next{reinterpret_cast<uintptr_t>(real.clock_gettime)};
+  ::dl_iterate_phdr(visit_object, &next);
+  if (next.is_libc) return;
   void* libc = ::dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
   if (libc == nullptr) return;
   if (void* own = ::dlsym(libc, "clock_gettime"))
