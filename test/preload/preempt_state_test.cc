@@ -42,7 +42,8 @@ __asm__(R"(
 \name:
         .endm
 
-// The counter is at the bottom of the red zone, *out at its top, and the rest of it as *in says.
+// The counter is at the bottom of the red zone, and above it is what *in says. They are written before the flags are
+// popped, which makes the red zone theirs for good: moved down only afterwards, it would lose its bottom to a signal.
 HOLD HoldIntegers
         pushq   %rbx
         pushq   %rbp
@@ -54,9 +55,9 @@ HOLD HoldIntegers
         pushq   112(%rdi)
         .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
         movq    120+8*\n(%rdi), %rax
-        movq    %rax, -120+8*\n(%rsp)
+        movq    %rax, -112+8*\n(%rsp)
         .endr
-        movq    %rdx, -128(%rsp)
+        movq    %rdx, -120(%rsp)
         movq    0(%rdi), %rax
         movq    8(%rdi), %rbx
         movq    16(%rdi), %rcx
@@ -72,7 +73,6 @@ HOLD HoldIntegers
         movq    104(%rdi), %r15
         movq    32(%rdi), %rdi
         popfq
-        leaq    -8(%rsp), %rsp
 1:      movq    -128(%rsp), %rsi
         leaq    -1(%rsi), %rsi
         movq    %rsi, -128(%rsp)
@@ -81,7 +81,7 @@ HOLD HoldIntegers
         xchgq   %rsi, %rcx
         jmp     1b
 2:      xchgq   %rsi, %rcx
-        movq    8(%rsp), %rsi
+        movq    0(%rsp), %rsi
         movq    %rax, 0(%rsi)
         movq    %rbx, 8(%rsi)
         movq    %rcx, 16(%rsi)
@@ -100,7 +100,6 @@ HOLD HoldIntegers
         movq    -120+8*\n(%rsp), %rax
         movq    %rax, 120+8*\n(%rsi)
         .endr
-        leaq    8(%rsp), %rsp
         pushfq
         cld
         popq    112(%rsi)
