@@ -15,6 +15,7 @@
 #include <termios.h>
 
 #include "runtime/io/fd.h"
+#include "runtime/thread/children.h"
 #include "shim/io.h"
 #include "shim/shim.h"
 
@@ -64,7 +65,7 @@ MN_SHIM int fcntl(int fd, int command, ...) {
   va_start(list, command);
   void* arg = va_arg(list, void*);
   va_end(list);
-  bool act = on();  // decides, too: the table of real functions is filled
+  bool act = on_here();  // decides, too: the table of real functions is filled
   if (command == F_SETFL && act) {
     int result = real.fcntl(fd, command, arg);
     fd_flags_changed();
@@ -75,18 +76,34 @@ MN_SHIM int fcntl(int fd, int command, ...) {
                                        [&] { return real.fcntl(fd, command, arg); }));
 }
 
-// No child has ended yet when WNOHANG says 0.
+// The caller's own kernel thread need not be its any more, where the child was the last one's (thread/children.h).
+static void reaped(pid_t child) {
+  if (in_vfork_child() || !child_reaped(child)) return;
+  int saved = errno;
+  parent_may_move();
+  errno = saved;
+}
+
+// No child has ended yet when WNOHANG says 0. `wait` is given the options and where to write the status.
 template <class Wait>
-static pid_t wait_child(int options, Wait wait) {
-  if (!on() || (options & WNOHANG) != 0) return wait(options);
-  long pid = scheduled() ? (cancellation_point(), wait(options | WNOHANG)) : 0;
-  return pid != 0 ? static_cast<pid_t>(pid) : static_cast<pid_t>(block([&] { return wait(options); }));
+static pid_t wait_child(int* status, int options, Wait wait) {
+  if (!on()) return wait(options, status);
+  int own = 0;
+  int* into = status != nullptr ? status : &own;
+  long pid = 0;
+  if ((options & WNOHANG) != 0)
+    pid = wait(options, into);
+  else if (scheduled())
+    pid = (cancellation_point(), wait(options | WNOHANG, into));
+  if (pid == 0 && (options & WNOHANG) == 0) pid = block([&] { return wait(options, into); });
+  if (pid > 0 && (WIFEXITED(*into) || WIFSIGNALED(*into))) reaped(static_cast<pid_t>(pid));
+  return static_cast<pid_t>(pid);
 }
 MN_SHIM pid_t waitpid(pid_t pid, int* status, int options) {
-  return wait_child(options, [&](int o) { return real.waitpid(pid, status, o); });
+  return wait_child(status, options, [=](int o, int* into) { return real.waitpid(pid, into, o); });
 }
 MN_SHIM pid_t wait4(pid_t pid, int* status, int options, rusage* usage) {
-  return wait_child(options, [&](int o) { return real.wait4(pid, status, o, usage); });
+  return wait_child(status, options, [=](int o, int* into) { return real.wait4(pid, into, o, usage); });
 }
 MN_SHIM pid_t wait3(int* status, int options, rusage* usage) {
   return wait4(-1, status, options, usage);
@@ -94,7 +111,7 @@ MN_SHIM pid_t wait3(int* status, int options, rusage* usage) {
 MN_SHIM pid_t wait(int* status) {
   return waitpid(-1, status, 0);
 }
-MN_SHIM int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
+static int wait_id(idtype_t type, id_t id, siginfo_t* info, int options) {
   if ((options & WNOHANG) != 0 || info == nullptr)
     return static_cast<int>(block([&] { return real.waitid(type, id, info, options); }));
   if (scheduled()) {
@@ -104,6 +121,14 @@ MN_SHIM int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
     if (info->si_pid != 0) return 0;
   }
   return static_cast<int>(block([&] { return real.waitid(type, id, info, options); }));
+}
+MN_SHIM int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
+  bool ours = on();
+  int result = wait_id(type, id, info, options);
+  if (!ours || result != 0 || info == nullptr || info->si_pid == 0 || (options & WNOWAIT) != 0) return result;
+  int how = info->si_code;
+  if (how == CLD_EXITED || how == CLD_KILLED || how == CLD_DUMPED) reaped(info->si_pid);
+  return result;
 }
 
 MN_SHIM ssize_t msgrcv(int id, void* msg, size_t size, long type, int flags) {

@@ -51,20 +51,20 @@ MN_SHIM int clock_gettime(clockid_t clock, timespec* out) {
   if (MN_UNLIKELY(real.clock_gettime == nullptr))
     return errno_result(static_cast<int>(-raw_syscall(SYS_clock_gettime, clock, sys_arg(out))));
   if (MN_LIKELY(!is_cpu_clock(clock))) return real.clock_gettime(clock, out);
-  G* g = on() ? counted(clock) : nullptr;
+  G* g = on_here() ? counted(clock) : nullptr;
   if (g == nullptr) return real.clock_gettime(clock, out);
   *out = ns_timespec(cpu_time(g));
   return 0;
 }
 
 MN_SHIM int clock_getres(clockid_t clock, timespec* out) {
-  if (on() && counted(clock) != nullptr) clock = CLOCK_THREAD_CPUTIME_ID;
+  if (on_here() && counted(clock) != nullptr) clock = CLOCK_THREAD_CPUTIME_ID;
   return real.clock_getres(clock, out);
 }
 
 // Of a G, RUSAGE_THREAD has its CPU time, divided as its kernel thread's is; the rest is that kernel thread's.
 MN_SHIM int getrusage(__rusage_who_t who, rusage* out) {
-  bool ours = on();
+  bool ours = on_here();
   int result = real.getrusage(who, out);
   if (!ours || who != RUSAGE_THREAD || result != 0) return result;
   G* g = counted(CLOCK_THREAD_CPUTIME_ID);
@@ -80,7 +80,7 @@ MN_SHIM int getrusage(__rusage_who_t who, rusage* out) {
 // The kernel sends a signal to one of its threads, and counts the CPU time of one: the caller keeps its own from now
 // on.
 MN_SHIM int timer_create(clockid_t clock, sigevent* event, timer_t* timer) {
-  if (!on()) return real.timer_create(clock, event, timer);
+  if (!on_here()) return real.timer_create(clock, event, timer);
   self_g();
   sigevent to_caller;
   bool to_thread = event != nullptr && event->sigev_notify == SIGEV_THREAD_ID && names_caller(event->_sigev_un._tid);

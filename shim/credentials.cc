@@ -24,7 +24,7 @@ int change(Call call) {
 // A child of vfork is a kernel thread of its own.
 template <class Call>
 int change_own(Call call) {
-  if (scheduled() && !self_g()->vforked) thread_wire();
+  if (scheduled() && !in_vfork_child()) thread_wire();
   return call();
 }
 

@@ -1,27 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 // fork, what of libc forks by itself, and handlers around it.
+#include "runtime/thread/fork.h"
+
 #include <pty.h>
 #include <unistd.h>
 
-#include "runtime/thread/fork.h"
 #include "shim/shim.h"
 
 using namespace mn;
 
+namespace {
+
+// `fork` returns as fork() does, and runs the handlers.
+template <class Fork>
+pid_t forked(Fork fork) {
+  if (!on_here()) return fork();
+  fork_begin();
+  pid_t child = fork();
+  if (child != 0) fork_over(child);
+  return child;
+}
+
+}  // namespace
+
 MN_SHIM pid_t fork() {
-  if (on()) fork_reserve();
-  return real.fork();
+  return forked([] { return real.fork(); });
 }
 MN_ALIAS(__fork, fork);
 
+// Async-signal-safe; runs no handlers.
+MN_SHIM pid_t _Fork() {
+  return on() ? forked_by([] { return real._Fork(); }) : real._Fork();
+}
+
 MN_SHIM int daemon(int no_chdir, int no_close) {
-  if (on()) fork_reserve();
-  return real.daemon(no_chdir, no_close);
+  bool ours = on_here();
+  if (ours) fork_begin();
+  int result = real.daemon(no_chdir, no_close);
+  if (result != 0 && ours) fork_over(-1);
+  return result;
 }
 
 MN_SHIM int forkpty(int* master, char* name, const termios* attributes, const winsize* size) {
-  if (on()) fork_reserve();
-  return real.forkpty(master, name, attributes, size);
+  return forked([=] { return real.forkpty(master, name, attributes, size); });
 }
 
 // What pthread_atfork calls, which is linked into each library.

@@ -10,10 +10,10 @@
 using namespace mn;
 
 MN_SHIM int pthread_setname_np(pthread_t t, const char* name) {
-  return on() ? thread_setname(t, name) : real.pthread_setname_np(t, name);
+  return on_here() ? thread_setname(t, name) : real.pthread_setname_np(t, name);
 }
 MN_SHIM int pthread_getname_np(pthread_t t, char* buf, size_t size) {
-  return on() ? thread_getname(t, buf, size) : real.pthread_getname_np(t, buf, size);
+  return on_here() ? thread_getname(t, buf, size) : real.pthread_getname_np(t, buf, size);
 }
 
 MN_SHIM int prctl(int option, ...) {
@@ -24,7 +24,7 @@ MN_SHIM int prctl(int option, ...) {
   va_end(list);
   bool act = on();  // decides, too: the table of real functions is filled
   // A child of vfork is a process of its own.
-  if ((option == PR_SET_NAME || option == PR_GET_NAME) && act && !self_g()->vforked) {
+  if ((option == PR_SET_NAME || option == PR_GET_NAME) && act && !in_vfork_child()) {
     char* name = reinterpret_cast<char*>(arguments[0]);
     return errno_result(option == PR_SET_NAME ? thread_set_own_name(name) : thread_get_own_name(name));
   }

@@ -13,26 +13,26 @@
 using namespace mn;
 
 MN_SHIM int pthread_getschedparam(pthread_t t, int* policy, sched_param* param) {
-  return on() ? thread_getschedparam(t, policy, param) : real.pthread_getschedparam(t, policy, param);
+  return on_here() ? thread_getschedparam(t, policy, param) : real.pthread_getschedparam(t, policy, param);
 }
 MN_SHIM int pthread_setschedparam(pthread_t t, int policy, const sched_param* param) {
-  return on() ? thread_setschedparam(t, policy, param) : real.pthread_setschedparam(t, policy, param);
+  return on_here() ? thread_setschedparam(t, policy, param) : real.pthread_setschedparam(t, policy, param);
 }
 MN_SHIM int pthread_setschedprio(pthread_t t, int priority) {
-  return on() ? thread_setschedprio(t, priority) : real.pthread_setschedprio(t, priority);
+  return on_here() ? thread_setschedprio(t, priority) : real.pthread_setschedprio(t, priority);
 }
 MN_SHIM int pthread_getaffinity_np(pthread_t t, size_t size, cpu_set_t* cpus) {
-  return on() ? thread_getaffinity(t, size, cpus) : real.pthread_getaffinity_np(t, size, cpus);
+  return on_here() ? thread_getaffinity(t, size, cpus) : real.pthread_getaffinity_np(t, size, cpus);
 }
 MN_SHIM int pthread_setaffinity_np(pthread_t t, size_t size, const cpu_set_t* cpus) {
-  return on() ? thread_setaffinity(t, size, cpus) : real.pthread_setaffinity_np(t, size, cpus);
+  return on_here() ? thread_setaffinity(t, size, cpus) : real.pthread_setaffinity_np(t, size, cpus);
 }
 
 namespace {
 
 // Linux's sched_* functions mean a thread, the process's first by its number: null if that is no G.
 G* scheduled(pid_t pid) {
-  if (!on() || (pid != 0 && pid != sys_getpid())) return nullptr;
+  if (!on_here() || (pid != 0 && pid != sys_getpid())) return nullptr;
   G* g = pid == 0 ? self_g() : sched.main_g;
   return g != nullptr ? thread_g(thread_of(g)) : nullptr;
 }
@@ -86,7 +86,7 @@ MN_SHIM int pthread_setattr_default_np(const pthread_attr_t* attr) {
 
 // No destructor runs: the statistics are printed here.
 MN_SHIM void _exit(int status) {
-  if (on() && !(this_g() != nullptr && this_g()->vforked)) observe_at_exit();
+  if (on_here()) observe_at_exit();
   real._exit(status);
   __builtin_unreachable();
 }

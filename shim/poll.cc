@@ -41,7 +41,7 @@ MN_SHIM int poll(pollfd* fds, nfds_t count, int timeout) {
 }
 
 MN_SHIM int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  if (on() && mask != nullptr) return static_cast<int>(errno_of(io_ppoll(fds, count, timeout, mask)));
+  if (on_here() && mask != nullptr) return static_cast<int>(errno_of(io_ppoll(fds, count, timeout, mask)));
   return static_cast<int>(served([&] { return !valid(timeout) ? kUnpollable : io_poll(fds, count, in(timeout)); },
                                  [&] { return real.ppoll(fds, count, timeout, mask); }));
 }
@@ -67,7 +67,7 @@ MN_SHIM int select(int count, fd_set* read, fd_set* write, fd_set* except, timev
 
 MN_SHIM int pselect(int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout,
                     const sigset_t* mask) {
-  if (on() && mask != nullptr) return static_cast<int>(errno_of(io_pselect(count, read, write, except, timeout, mask)));
+  if (on_here() && mask != nullptr) return static_cast<int>(errno_of(io_pselect(count, read, write, except, timeout, mask)));
   return static_cast<int>(served(
       [&]() -> long {
         if (!valid(timeout)) return kUnpollable;
@@ -82,14 +82,14 @@ MN_SHIM int epoll_wait(int epfd, epoll_event* events, int most, int timeout) {
 }
 
 MN_SHIM int epoll_pwait(int epfd, epoll_event* events, int most, int timeout, const sigset_t* mask) {
-  if (on() && mask != nullptr)
+  if (on_here() && mask != nullptr)
     return static_cast<int>(errno_of(io_epoll_pwait(epfd, events, most, in_ms(timeout), mask)));
   return static_cast<int>(served([&] { return io_epoll_wait(epfd, events, most, in_ms(timeout)); },
                                  [&] { return real.epoll_pwait(epfd, events, most, timeout, mask); }));
 }
 
 MN_SHIM int epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
-  if (on() && mask != nullptr) return static_cast<int>(errno_of(io_epoll_pwait2(epfd, events, most, timeout, mask)));
+  if (on_here() && mask != nullptr) return static_cast<int>(errno_of(io_epoll_pwait2(epfd, events, most, timeout, mask)));
   return static_cast<int>(
       served([&] { return !valid(timeout) ? kUnpollable : io_epoll_wait(epfd, events, most, in(timeout), timeout); },
              [&] { return real.epoll_pwait2(epfd, events, most, timeout, mask); }));

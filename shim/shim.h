@@ -8,6 +8,7 @@
 #include "runtime/base/check.h"
 #include "runtime/init/init.h"
 #include "runtime/os/real.h"
+#include "runtime/sched/g.h"
 
 #define MN_SHIM extern "C" MN_EXPORT
 // A second name for an exported function. An asm label, for headers may redirect the second name (pthread_yield).
@@ -15,6 +16,11 @@
   extern "C" MN_EXPORT decltype(::first) mn_also_##second __asm__(#second) __attribute__((alias(#first), copy(first)))
 
 namespace mn {
+
+// The same of calls that are about what the kernel keeps for a process or a thread.
+inline bool on_here() {
+  return on() && !in_vfork_child();
+}
 
 // For the functions that set errno: 0, or -1 with errno.
 inline int errno_result(int error) {

@@ -105,7 +105,7 @@ MN_SHIM int siggetmask() {
 
 // X/Open's sigpause, as which <signal.h> declares it, and the one beneath it: of a signal, or of BSD's whole mask.
 MN_SHIM int __sigpause(int sig_or_mask, int is_sig) {
-  if (!on()) return real.__sigpause(sig_or_mask, is_sig);
+  if (!on_here()) return real.__sigpause(sig_or_mask, is_sig);
   sigset_t during;
   if (is_sig != 0) {
     signal_mask(SIG_BLOCK, nullptr, &during);
@@ -129,28 +129,28 @@ MN_SHIM int sigqueue(pid_t pid, int sig, const sigval value) {
   return error >= 0 ? errno_result(error) : real.sigqueue(pid, sig, value);
 }
 MN_SHIM int raise(int sig) {
-  return on() ? errno_result(signal_raise(sig)) : real.raise(sig);
+  return on_here() ? errno_result(signal_raise(sig)) : real.raise(sig);
 }
 MN_SHIM int sigpending(sigset_t* set) {
-  return on() ? errno_result(signal_pending_set(set)) : real.sigpending(set);
+  return on_here() ? errno_result(signal_pending_set(set)) : real.sigpending(set);
 }
 MN_SHIM int sigsuspend(const sigset_t* mask) {
-  return on() ? errno_result(signal_suspend(mask)) : real.sigsuspend(mask);
+  return on_here() ? errno_result(signal_suspend(mask)) : real.sigsuspend(mask);
 }
 MN_SHIM int pause() {
-  if (!on()) return real.pause();
+  if (!on_here()) return real.pause();
   sigset_t mask;
   signal_mask(SIG_BLOCK, nullptr, &mask);
   return errno_result(signal_suspend(&mask));
 }
 MN_SHIM int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
-  return on() ? number_or_errno(signal_wait(set, info, timeout)) : real.sigtimedwait(set, info, timeout);
+  return on_here() ? number_or_errno(signal_wait(set, info, timeout)) : real.sigtimedwait(set, info, timeout);
 }
 MN_SHIM int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
-  return on() ? number_or_errno(signal_wait(set, info, nullptr)) : real.sigwaitinfo(set, info);
+  return on_here() ? number_or_errno(signal_wait(set, info, nullptr)) : real.sigwaitinfo(set, info);
 }
 MN_SHIM int sigwait(const sigset_t* set, int* sig) {
-  if (!on()) return real.sigwait(set, sig);
+  if (!on_here()) return real.sigwait(set, sig);
   int result;
   do {
     result = signal_wait(set, nullptr, nullptr);

@@ -25,6 +25,7 @@
 #include "runtime/thread/thread.h"
 #include "runtime/thread/wire.h"
 #include "shim/shim.h"
+#include "shim/vfork.h"
 #include "shim/wait.h"
 
 using namespace mn;
@@ -169,13 +170,7 @@ bool may_end(const G* g) {
 
 // Copies the process; both go on from here, each in memory of its own.
 long fork_call(long nr, long a, long b, long c, long d, long e, long f) {
-  fork_prepare();
-  long child = raw_syscall(nr, a, b, c, d, e, f);
-  if (child == 0)
-    fork_child();
-  else
-    fork_parent();
-  return syscall_result(child);
+  return syscall_result(forked_by([=] { return raw_syscall(nr, a, b, c, d, e, f); }));
 }
 
 // A new thread or process in this memory. Without a thread pointer of its own it passes for its creator.
@@ -266,10 +261,28 @@ int start_process(void* p) {
 
 int clone_process(int (*fn)(void*), void* stack, int flags, void* arg, void* parent_tid, void* tls, void* child_tid) {
   Start start{fn, arg};
-  fork_prepare();
-  int child = real.clone(start_process, stack, flags, &start, parent_tid, tls, child_tid);
+  return forked_by([=, &start] { return real.clone(start_process, stack, flags, &start, parent_tid, tls, child_tid); });
+}
+
+// --- clone() of a child that runs in this memory, with this thread's pointer, while the thread waits: a vfork
+
+struct VforkStart {
+  Start start;
+  uint64_t mask;
+};
+
+int start_vforked(void* p) {
+  auto* v = static_cast<VforkStart*>(p);
+  vfork_child(v->mask);
+  return v->start.fn(v->start.arg);
+}
+
+int clone_vforked(int (*fn)(void*), void* stack, int flags, void* arg, void* parent_tid, void* tls, void* child_tid) {
+  bool by_a_child;
+  VforkStart v{{fn, arg}, vfork_prepare(&by_a_child)};
+  int child = real.clone(start_vforked, stack, flags, &v, parent_tid, tls, child_tid);
   int error = errno;
-  fork_parent();
+  vfork_parent(v.mask, by_a_child, child);
   errno = error;
   return child;
 }
@@ -290,7 +303,10 @@ MN_HIDDEN void* mn_syscall_target(long nr, long a, long b) {
 MN_HIDDEN void* mn_clone_target(int (*fn)(void*), void* stack, int flags) {
   if (!on()) return reinterpret_cast<void*>(real.clone);
   note_clone(static_cast<unsigned>(flags));
-  bool process = (flags & CLONE_VM) == 0 && fn != nullptr && stack != nullptr;
+  bool valid = fn != nullptr && stack != nullptr;
+  constexpr int kVfork = CLONE_VM | CLONE_VFORK;
+  if (valid && (flags & (kVfork | CLONE_SETTLS | CLONE_THREAD)) == kVfork) return reinterpret_cast<void*>(clone_vforked);
+  bool process = (flags & CLONE_VM) == 0 && valid;
   return process ? reinterpret_cast<void*>(clone_process) : reinterpret_cast<void*>(real.clone);
 }
 }

@@ -44,10 +44,10 @@ MN_SHIM int pthread_cancel(pthread_t t) {
   return on() ? thread_cancel(t) : real.pthread_cancel(t);
 }
 MN_SHIM int pthread_kill(pthread_t t, int sig) {
-  return on() ? signal_thread(t, sig, nullptr) : real.pthread_kill(t, sig);
+  return on_here() ? signal_thread(t, sig, nullptr) : real.pthread_kill(t, sig);
 }
 MN_SHIM int pthread_sigqueue(pthread_t t, int sig, const sigval value) {
-  return on() ? signal_thread(t, sig, &value) : real.pthread_sigqueue(t, sig, value);
+  return on_here() ? signal_thread(t, sig, &value) : real.pthread_sigqueue(t, sig, value);
 }
 
 MN_SHIM int pthread_getattr_np(pthread_t t, pthread_attr_t* attr) {

@@ -1,46 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
 // vfork. The child is another process that runs on the caller's stack and in the caller's memory, this runtime's data
-// included, while the calling thread sleeps in the kernel. To the runtime it *is* that thread: locks, futexes and
-// membarrier go by address space. Only it must never be switched out, for then another G would run in the child. So the
-// thread is wired for as long: it has no P, and waits by sleeping. Descriptors are the child's own: io/ leaves alone
-// what the parent's threads wait for (G::vforked).
+// included, while the calling thread sleeps in the kernel. What is memory it shares with that thread: to mutexes,
+// futexes and the wait queues it *is* that thread, for they go by address space. What the kernel keeps is its own: masks,
+// handlers, the alternate stack, descriptors, names, priorities, credentials. G::vforked tells the two apart: it is set
+// while the child runs, and the parent's thread runs nothing meanwhile. Calls that are about what the kernel keeps go to
+// libc then (on_here, shim.h), and on_signal() calls the handler and touches nothing of the G.
+//
+// The child must never be switched out, for then another G would run in it. So the thread is wired for as long: it has
+// no P, and waits by sleeping. It stays so while the child lives if the child asked to be traced by its parent or for a
+// signal at its parent's end, for the kernel takes that to be the thread (thread/children.h).
+//
+// All signals are blocked from before the system call until each of the two knows which it is. One that came to the
+// child before would be taken for one of the thread's.
 //
 // Rejected: making it fork(2): programs tell the two apart by speed and by shared memory.
 #include <sys/types.h>
 
+#include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/children.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
+#include "shim/vfork.h"
 
 using namespace mn;
 
 namespace {
 
-thread_local constinit void* g_return_address __attribute__((tls_model("initial-exec"))) = nullptr;
-thread_local constinit bool g_unwire __attribute__((tls_model("initial-exec"))) = false;
+// Of a vfork that is under way; the child may call vfork, too.
+struct Vfork {
+  void* return_address = nullptr;
+  uint64_t mask = 0;         // the kernel's
+  bool by_a_child = false;  // of another vfork
+  bool ours = false;
+};
+
+constexpr unsigned kDeepest = 8;
+thread_local constinit Vfork g_vforks[kDeepest] __attribute__((tls_model("initial-exec")));
+thread_local constinit unsigned g_depth __attribute__((tls_model("initial-exec"))) = 0;
+
+void set_mask(const uint64_t* mask, uint64_t* old) {
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(mask), sys_arg(old), 8);
+}
 
 }  // namespace
 
-extern "C" MN_HIDDEN void* mn_vfork_begin(void* return_address) {
-  g_return_address = return_address;
-  if (on()) {
-    G* g = self_g();
-    g_unwire = !g->wired;
-    if (g_unwire) {
-      enter();
-      wire_self();
-      leave();
-    }
-    g->vforked = true;
+namespace mn {
+
+uint64_t vfork_prepare(bool* by_a_child) {
+  G* g = self_g();
+  *by_a_child = g->vforked;
+  if (!g->wired) {
+    enter();
+    wire_self();
+    leave();
   }
+  g->vfork_keeps = false;
+  uint64_t all = ~uint64_t{0}, mask = 0;
+  set_mask(&all, &mask);
+  return mask;
+}
+
+void vfork_child(uint64_t mask) {
+  this_g()->vforked = true;
+  set_mask(&mask, nullptr);
+}
+
+void vfork_parent(uint64_t mask, bool by_a_child, pid_t child) {
+  G* g = this_g();
+  g->vforked = by_a_child;
+  set_mask(&mask, nullptr);
+  if (by_a_child) return;
+  if (child > 0 && g->vfork_keeps)
+    parent_of(child);
+  else
+    parent_may_move();
+}
+
+}  // namespace mn
+
+extern "C" MN_HIDDEN void* mn_vfork_begin(void* return_address) {
+  bool ours = on();
+  MN_CHECK(g_depth < kDeepest, "vfork");
+  Vfork& v = g_vforks[g_depth++];
+  v.return_address = return_address;
+  v.ours = ours;
+  if (ours) v.mask = vfork_prepare(&v.by_a_child);
   return reinterpret_cast<void*>(real.vfork);
 }
 
+// In the child and then in the parent.
 extern "C" MN_HIDDEN void* mn_vfork_end(pid_t child) {
-  G* g = this_g();
-  if (child != 0 && g != nullptr && g->vforked) {
-    g->vforked = false;
-    if (g_unwire) unwire_self();
+  Vfork& v = g_vforks[g_depth - 1];
+  if (v.ours && child == 0) vfork_child(v.mask);
+  if (child == 0) return v.return_address;
+  --g_depth;
+  if (v.ours) {
+    int saved = errno;
+    vfork_parent(v.mask, v.by_a_child, child);
+    errno = saved;
   }
-  return g_return_address;
+  return v.return_address;
 }

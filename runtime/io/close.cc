@@ -23,11 +23,6 @@ void look_again(FdState* s) {
   leave();
 }
 
-// A child of vfork has descriptors of its own, and its parent's memory.
-bool not_of_this_table() {
-  return this_g() != nullptr && this_g()->vforked;
-}
-
 // Moves the operations on s to a duplicate of it. Without one (no number is free) they find the number closed.
 void keep_file(FdState* s) {
   FdKind kind = fd_kind(s);
@@ -56,7 +51,7 @@ void keep_file(FdState* s) {
 }
 
 void forget(FdState* s) {
-  if (MN_UNLIKELY(not_of_this_table())) return;
+  if (MN_UNLIKELY(in_vfork_child())) return;
   fd_forget(s);
   if (has_waits(s)) keep_file(s);
 }
@@ -97,7 +92,7 @@ int close_around_ours(unsigned first, unsigned last) {
 bool fd_closing(int fd) {
   FdState* s = fd_state_if_any(fd);
   if (s == nullptr) return true;
-  if (netpoll_owns(fd)) return not_of_this_table();
+  if (netpoll_owns(fd)) return in_vfork_child();
   forget(s);
   return true;
 }
@@ -106,7 +101,7 @@ bool fd_closing(int fd) {
 // it shall find the number as it is now. (Who begins later finds it so by itself: arming fails.)
 void fd_closed(int fd) {
   FdState* s = fd_state_if_any(fd);
-  if (s != nullptr && has_waits(s) && !not_of_this_table() && !netpoll_owns(fd)) look_again(s);
+  if (s != nullptr && has_waits(s) && !in_vfork_child() && !netpoll_owns(fd)) look_again(s);
 }
 
 int io_close_range(unsigned first, unsigned last, int flags) {
@@ -114,7 +109,7 @@ int io_close_range(unsigned first, unsigned last, int flags) {
   for_each_in(first, last, forget);
   int result = close_around_ours(first, last);
   for_each_in(first, last, [](FdState* s) {
-    if (has_waits(s) && !not_of_this_table()) look_again(s);
+    if (has_waits(s) && !in_vfork_child()) look_again(s);
   });
   return result;
 }

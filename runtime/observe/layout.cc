@@ -59,7 +59,6 @@ constinit const LayoutEntry kEntries[] = {
     FIELD(Sched, n_spinning),
     FIELD(Sched, started),
     FIELD(Sched, observed),
-    FIELD(Sched, helpers_lost),
     FIELD(Sched, main_g),
     FIELD(Sched, retakes),
     FIELD(Sched, handoffs),

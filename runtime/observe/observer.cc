@@ -146,7 +146,7 @@ void want(uint32_t what) {
 }
 
 bool can_dump() {
-  return !sched.helpers_lost && g_pid.load(std::memory_order_relaxed) == sys_getpid();
+  return sched.started.load(std::memory_order_relaxed) && g_pid.load(std::memory_order_relaxed) == sys_getpid();
 }
 
 // See above, 1.

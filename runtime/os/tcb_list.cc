@@ -71,12 +71,18 @@ void tcb_list_before_fork() {
   if (g_head != nullptr && self->prev == &g_off) self->next = g_head;
 }
 
-void tcb_list_reset_after_fork() {
+void tcb_list_reset_after_fork(bool ours) {
   g_lock.reset_after_fork();
   if (g_head == nullptr) return;
   Node* self = node_of(thread_pointer());
-  bool by_libc = g_head->next == g_head || (g_head->next == self && self->next == g_head);
-  if (by_libc) return;
+  if (g_head->next == self && self->next == g_head) return;
+  if (g_head->next == g_head) {
+    if (!ours) return;
+    // libc has made its lists anew, and believes that it made this thread's stack: the next fork would add that to its
+    // cache of stacks.
+    self->next->prev = self->prev;
+    self->prev->next = self->next;
+  }
   g_head->next = g_head->prev = self;
   self->next = self->prev = g_head;
 }

@@ -33,6 +33,7 @@ bool tcb_list_settle();
 // or, after a fork by system call, the last of these does. The list may change meanwhile: the child takes its own node
 // off and walks nowhere, and whatever is being put beside that or taken off there has memory.
 void tcb_list_before_fork();
-void tcb_list_reset_after_fork();
+// `ours`: the TCB is ours, not one of a thread that libc made.
+void tcb_list_reset_after_fork(bool ours);
 
 }  // namespace mn

@@ -55,7 +55,10 @@ struct G {
   uint32_t locks = 1;
   GState state = GState::kFree;
   bool wired = false;    // runs on an M of its own: parks by sleeping on `note`, is never queued
-  bool vforked = false;  // between vfork and the child's end: may be the child (shim/vfork.cc)
+  bool bound = false;    // wired for the rest of its life (thread/wire.h); written by the running G
+  bool vforked = false;  // the caller is the child of a vfork, not the thread (in_vfork_child)
+  bool vfork_keeps = false;  // set by that child: it knows its parent's thread (thread/children.h)
+  uint16_t children = 0;  // living children of fork() (thread/children.h), under its lock
   bool system = false;   // g0, sysmon, creator: no program code runs on it
   Note note;             // wired Gs only
   // The wake-up that made it runnable (trace.h); 0: not noted. Here, for each switch writes to this line.
@@ -111,7 +114,6 @@ struct G {
   bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
   uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
   char name[16] = {};                     // inherited from the creator; main's is the kernel's
-  G* child_g0 = nullptr;                  // thread/fork.cc: for the child that it is about to make
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
 };
 
@@ -119,6 +121,14 @@ struct G {
 extern thread_local constinit G* tls_g __attribute__((tls_model("initial-exec")));
 inline G* this_g() {
   return tls_g;
+}
+
+// The child of a vfork runs on its parent's stack, with its parent's thread pointer and memory, while the parent's
+// thread sleeps in the kernel. What the kernel keeps for a process or a thread (masks, handlers, descriptors, names,
+// priorities) is the child's own: a call that is about it goes to libc, and must not change what the G remembers.
+inline bool in_vfork_child() {
+  const G* g = this_g();
+  return g != nullptr && g->vforked;
 }
 
 // Where tls_g is, from any thread pointer.

@@ -168,6 +168,9 @@ void put_shared(StackClass* c, G* g) {
   if (c->free.size() > 2 * kKeepFree) g_scavenge.store(true, std::memory_order_relaxed);
 }
 
+// Forked: slots of threads that live in the parent alone have not been taken back.
+constinit bool g_inherited = false;
+
 // Counts forks, from one: libc's list begins anew in each child.
 constinit uint32_t g_list_era = 1;
 
@@ -185,8 +188,9 @@ void reset_life(G* g) {
   g->m.store(nullptr, std::memory_order_relaxed);
   g->locks = 1;
   g->state = GState::kFree;
-  g->wired = false;
+  g->wired = g->bound = false;
   g->vforked = false;
+  g->children = 0;
   g->delivering = false;
   g->cancelled.store(false, std::memory_order_relaxed);
   g->cancel_poke.store(false, std::memory_order_relaxed);
@@ -195,6 +199,9 @@ void reset_life(G* g) {
   g->wait_key.store(nullptr, std::memory_order_relaxed);
   g->waiter = nullptr;
   g->guards = nullptr;
+  g->unfinished = nullptr;
+  g->sigwaits.store(0, std::memory_order_relaxed);
+  g->sigsuspended = false;
   g->result = nullptr;
   g->life.store(0, std::memory_order_relaxed);
   g->joiner.store(nullptr, std::memory_order_relaxed);
@@ -365,8 +372,29 @@ void gpool_reset_after_fork(G* self) {
     c->n_dry = 0;
   }
   ++g_list_era;
-  tcb_list_reset_after_fork();
+  tcb_list_reset_after_fork(self->slot != nullptr);
   self->listed = g_list_era;
+  g_inherited = true;
+}
+
+// All lists are made anew, for every slot but main's is free. The ones whose threads were running, on other Ms, are
+// given up: what they keep for the next thread, malloc's cache, may have been copied in the middle of a change.
+void gpool_reclaim() {
+  if (!g_inherited) return;
+  g_inherited = false;
+  for (int i = 0; i < g_n_classes.load(std::memory_order_relaxed); ++i) g_classes[i].free.clear();
+  gpool_for_each(
+      [](G* g, void*) {
+        if (g == sched.main_g || g->tp == nullptr) return;
+        bool torn = g->state == GState::kRunning;
+        g->state = GState::kFree;
+        g->sigpend.store(0, std::memory_order_relaxed);
+        g->policy = nullptr;
+        g->priority = 0;
+        tcb_set_tid(g->tp, static_cast<int>(g->tid));
+        if (!torn) g->stack_class->free.push(g);
+      },
+      nullptr);
 }
 
 }  // namespace mn

@@ -55,5 +55,7 @@ void gpool_unlist(G* g);
 // In a fork's child, whose thread is `self`: only that is on libc's list. What of the pools was being changed at the
 // moment is given up, and slots with it.
 void gpool_reset_after_fork(G* self);
+// Later there, when the scheduler starts: the slots of the parent's threads are free. No other thread exists.
+void gpool_reclaim();
 
 }  // namespace mn

@@ -28,8 +28,6 @@ constinit std::atomic<bool> g_creator_alive{false};
 constinit std::atomic<Hook> g_errand{nullptr};
 constinit std::atomic<bool> g_interrupt{false};
 
-constinit bool g_main_stays = false;
-
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
 
@@ -209,10 +207,6 @@ void run_on_new_m(G* g) {
   request_m();
 }
 
-void wire_main() {
-  g_main_stays = true;
-}
-
 void wire_self() {
   G* g = this_g();
   M* m = g->m.load(std::memory_order_relaxed);
@@ -264,56 +258,74 @@ bool m_retires(M* m) {
   return true;
 }
 
-int sched_start_helpers(G* self) {
+namespace {
+
+int start_helpers(G* self) {
   uint64_t all = ~kUnmaskable;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
   g_creator_alive.store(false, std::memory_order_relaxed);
+  g_creator_note.clear();
+  sched.sysmon_note.clear();
+  sysmon_prepare();
   int error = create_kernel_thread(creator_main, nullptr);
   if (error == 0) error = sysmon_start();
   set_kernel_mask(self->m.load(std::memory_order_relaxed), self->sigmask);
   if (error != 0) return error;
-  sched.helpers_lost = false;
   // Acquire: pairs with the creator's release.
   while (!g_creator_alive.load(std::memory_order_acquire)) raw_syscall(SYS_sched_yield);
   if (helpers_started != nullptr) helpers_started();
   return 0;
 }
 
-int sched_start(G* self) {
-  bool is_main = self == sched.main_g;
+// They stay when the process forks, and its child starts anew.
+bool make_ps() {
+  if (sched.ps[0] != nullptr) return true;
   size_t stride = round_up(sizeof(P), 128);
   char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
-  if (ps == nullptr) return EAGAIN;
+  if (ps == nullptr) return false;
   for (int i = 0; i < sched.nprocs; ++i) {
     sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
     sched.ps[i]->id = i;
     sched.ps[i]->runq.set_alone(sched.nprocs == 1);
   }
+  return true;
+}
+
+// Main, wired to the process's first kernel thread until now, becomes a G like others, on `m0` and the first P.
+void begin_main(G* self, M* m0, G* g0) {
+  install_g0(m0, g0);
+  m0->kmask = self->sigmask;
+  m0->altstack = self->altstack;
+  m0->libc_tp = self->tp;
+  m0->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m0->inside.store(0, std::memory_order_relaxed);
+  tcb_unregister_rseq(self->tp);
+  join_all_ms(m0);
+  m0->cur = self;
+  acquire_p(m0, sched.ps[0]);
+  self->wired = false;
+  self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
+  self->m.store(m0, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+int sched_start(G* self) {
+  bool is_main = self == sched.main_g && !sched.main_is_libcs;
+  if (!make_ps()) return EAGAIN;
+  gpool_reclaim();
   M* m0 = is_main ? new_m() : nullptr;
   G* g0 = is_main ? gpool_get_system() : nullptr;
   if (is_main && (m0 == nullptr || g0 == nullptr)) return EAGAIN;
-  if (int error = sched_start_helpers(self)) return error;
+  if (int error = start_helpers(self)) return error;
 
   sched.lock.lock();
   for (int i = sched.nprocs - 1; i >= (is_main ? 1 : 0); --i) put_idle_p_locked(sched.ps[i]);
   sched.lock.unlock();
-  if (is_main) {
-    install_g0(m0, g0);
-    m0->kmask = self->sigmask;
-    m0->libc_tp = self->tp;
-    m0->ktid.store(sys_gettid(), std::memory_order_relaxed);
-    m0->inside.store(0, std::memory_order_relaxed);
-    tcb_unregister_rseq(self->tp);
-    join_all_ms(m0);
-    m0->cur = self;
-    acquire_p(m0, sched.ps[0]);
-    self->wired = false;
-    self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
-    self->m.store(m0, std::memory_order_relaxed);
-  }
+  if (is_main) begin_main(self, m0, g0);
   // Release: pairs with the acquire of those who ask whether the scheduler runs.
   sched.started.store(true, std::memory_order_release);
-  if (is_main && g_main_stays) {
+  if (is_main && self->bound) {
     enter();
     wire_self();
     leave();
@@ -321,10 +333,14 @@ int sched_start(G* self) {
   return 0;
 }
 
-void sched_reset_after_fork(G* g0) {
+void sched_reset_after_fork() {
   G* self = this_g();
   M* m = self->m.load(std::memory_order_relaxed);
+  bool libcs = self->slot == nullptr && self != sched.main_g;
+  sched.main_is_libcs = libcs || (self == sched.main_g && sched.main_is_libcs);
   sched.main_g = self;
+  self->wired = m->wired = true;
+  m->p = nullptr;
   m->libc_tp = self->tp;  // libc takes the thread that forked for the child's first
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
@@ -334,42 +350,34 @@ void sched_reset_after_fork(G* g0) {
   m->cpu_mark.store(charged ? 0 : kUnmarked, std::memory_order_relaxed);
   self->cpu_ns.store(0, std::memory_order_relaxed);
   if (!sched.started.load(std::memory_order_relaxed)) return;
+  sched.started.store(false, std::memory_order_relaxed);
+  // libc takes the stacks of all threads but the caller for free: with them goes the TCB in which the kernel notes the
+  // CPU of this M's thread.
+  if (m->g0.tp != nullptr) tcb_unregister_rseq(m->g0.tp);
   sched.lock.reset_after_fork();
-  g_free_ms_lock.reset_after_fork();
+  if (g_free_ms_lock.reset_after_fork()) g_free_ms.clear();
   sched.global.clear();
   sched.to_wire.clear();
   sched.global_size.store(0, std::memory_order_relaxed);
   sched.idle_ps = nullptr;
   sched.n_idle_ps.store(0, std::memory_order_relaxed);
-  sched.idle_ms = nullptr;
-  sched.n_idle_ms = 0;
-  sched.all_ms = m->wired ? nullptr : m;
-  m->all_next = nullptr;
-  sched.n_ms = m->wired ? 0 : 1;
+  sched.idle_ms = sched.all_ms = nullptr;
+  sched.n_idle_ms = sched.n_ms = 0;
   sched.n_spinning.store(0, std::memory_order_relaxed);
   sched.timekeeper = nullptr;
   sched.watched_until = kForever;
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
-  sched.helpers_lost = true;
   g_errand.store(nullptr, std::memory_order_relaxed);
   g_interrupt.store(false, std::memory_order_relaxed);
   for (int i = 0; i < sched.nprocs; ++i) {
     P* p = sched.ps[i];
+    p->m.store(nullptr, std::memory_order_relaxed);
     p->runq.reset_after_fork();
     p->timers.reset_after_fork();
     p->gs_created.store(0, std::memory_order_relaxed);
     p->gs_ended.store(0, std::memory_order_relaxed);
-    if (p != m->p) {
-      p->free_gs.clear();  // another M may have been changing it
-      put_idle_p_locked(p);
-    }
+    p->free_gs.clear();  // another M may have been changing it
   }
-  if (m->wired) return;
-  if (m->p == nullptr) acquire_p(m, get_idle_p_locked());
-  // libc takes the stacks of all threads but the caller for free, and this M's g0 may stand on one of them.
-  tcb_unregister_rseq(m->g0.tp);
-  MN_CHECK(g0 != nullptr, "no memory for the scheduler of a forked child");
-  install_g0(m, g0);
 }
 
 }  // namespace mn

@@ -136,8 +136,8 @@ struct Sched {
   Fifo<G, &G::next> to_wire;  // Sched::lock: Gs for which the creator makes Ms
   std::atomic<bool> started{false};
   bool fence_on_enter = false;  // no membarrier(2)
-  bool helpers_lost = false;    // forked: creator and sysmon did not come along
-  G* main_g = nullptr;
+  G* main_g = nullptr;          // the process's first thread, as the program sees it
+  bool main_is_libcs = false;   // forked by a thread that libc made, which stays on its kernel thread
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};   // Ps taken from Ms asleep in the kernel
   std::atomic<uint64_t> handoffs{0};  // Ps of Ms that block, given to another M at once
@@ -262,7 +262,6 @@ void poll_neglected(int64_t now);
 // Makes the Ps and, of the calling thread, M0 (when its G is main's; a foreign thread stays wired). Starts the helper
 // threads. 0 or errno.
 int sched_start(G* self);
-int sched_start_helpers(G* self);
 // The calling kernel thread, one of libmn's own that blocks all signals, becomes g on m: outside, without a P.
 void be_system_thread(G* g, M* m);
 void request_m();  // ask the creator thread for one more M
@@ -277,9 +276,9 @@ void g0_loop(M* m);
 // Begins an M's life with the G that it is born for, until that ends. On g0.
 void run_wired(M* m);
 void m_init(M* m);
-// In a forked child: forgets all Ms, Ps' queues and Gs but the caller's. Inside before and after. `g0` is the slot for
-// its M's, from the pool; a wired caller needs none.
-void sched_reset_after_fork(G* g0);
+// In a forked child, whose only thread the caller is: forgets all Ms, Ps' queues and Gs but the caller's, which is main
+// from now on, wired, as main is before the scheduler starts. Inside before and after.
+void sched_reset_after_fork();
 
 // The running G keeps its M and gives the P up; inside. When it ends, so does the M.
 void wire_self();
@@ -289,13 +288,13 @@ void leave_first_m();
 // A G that is new, or parked and nowhere else, goes on as a wired one, on an M made for it; inside. If none can be had,
 // it goes on as it is.
 void run_on_new_m(G* g);
-// Main is to stay on the process's first kernel thread when the scheduler starts.
-void wire_main();
-// Takes that back; outside before and after.
+// Takes wire_self() back; outside before and after.
 void unwire_self();
 bool m_retires(M* m);
 
 // --- sysmon.cc
+// Before the first helper thread: what is cheap only while the process has one kernel thread.
+void sysmon_prepare();
 int sysmon_start();
 void sysmon_wake();
 // mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.

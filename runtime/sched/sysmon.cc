@@ -321,7 +321,7 @@ void sysmon_wake() {
 
 void sysmon_mask_changed(uint64_t blocked) {
   if (this_g() == &g_sysmon_g) return adopt_mask();
-  if (!sched.started.load(std::memory_order_relaxed) || sched.helpers_lost) return;
+  if (!sched.started.load(std::memory_order_relaxed)) return;
   // Asked again each time: what somebody else opens meanwhile is not waited for.
   while ((wanted_mask() & blocked & ~g_mask.load(std::memory_order_seq_cst)) != 0) {  // pairs with adopt_mask
     sched.sysmon_note.signal();
@@ -333,14 +333,18 @@ bool sysmon_takes(uint64_t signals) {
   return (signals & ~g_mask.load(std::memory_order_seq_cst)) != 0;  // pairs with adopt_mask
 }
 
-int sysmon_start() {
-  g_preempts = preempt_start();
-  g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
-  wanted_mask();                                        // main's is asked for now, while it is not a handler's
+// The registration waits for a grace period of RCU, 6 to 28 ms, once the process has a second kernel thread.
+void sysmon_prepare() {
   bool have = (options.disable & kDisableMembarrier) == 0 &&
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;
   if (!have) sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
+}
+
+int sysmon_start() {
+  g_preempts = preempt_start();
+  g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
+  wanted_mask();                                        // main's is asked for now, while it is not a handler's
   sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
   return create_kernel_thread(sysmon_main, nullptr);
 }

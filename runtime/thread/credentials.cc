@@ -21,7 +21,7 @@ MN_NOINLINE int result_of(int (*call)(void* arg), void* arg) {
 int change_credentials(int (*call)(void* arg), void* arg) {
   G* g = this_g();
   // A child of vfork has main's thread pointer.
-  if (g == nullptr || g != sched.main_g || g->vforked) return call(arg);
+  if (g == nullptr || g != sched.main_g || in_vfork_child()) return call(arg);
   release_p(enter());
   leave();
   // Without a P the M is main's until enter(). While it has the M's own TCB, handlers of the program's are for others.

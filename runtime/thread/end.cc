@@ -20,6 +20,7 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/children.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
@@ -89,6 +90,7 @@ void say_that_main_ended() {
   // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
   if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
   signals_end(g);
+  children_orphaned(g);
   Bucket* b = bucket_of(&g->life);
   b->lock.lock();
   Waiter* w = first_waiter(b, &g->life);
@@ -134,6 +136,7 @@ void threads_forget_after_fork() {
   g_extra_alive.store(0, std::memory_order_relaxed);
   g_extra_created.store(0, std::memory_order_relaxed);
   g_raw_exit.store(false, std::memory_order_relaxed);
+  this_g()->joiner.store(nullptr, std::memory_order_relaxed);
   // A thread that forked is the child's main thread: when it ends, so does the child.
   g_main_ended.store(this_g()->slot != nullptr, std::memory_order_relaxed);
   if (this_g()->slot != nullptr) count_kernel_thread(1);

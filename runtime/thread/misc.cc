@@ -55,7 +55,7 @@ class MainsName {
 };
 
 bool moving_main(const G* g) {
-  return g != nullptr && g == sched.main_g && !g->wired;
+  return g != nullptr && g == sched.main_g && sched.started.load(std::memory_order_relaxed);
 }
 
 }  // namespace

@@ -37,6 +37,24 @@ void take_from_kernel(int sig) {
   leave();
 }
 
+// What the program is to see of an action that the kernel has; `handler` and `flags`: what signal_actions had for it.
+void show_action(struct sigaction* action, void* handler, int flags) {
+  hide_stand_in(action);
+  if (action->sa_sigaction != on_signal) return;
+  action->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler);
+  action->sa_flags = flags;
+}
+
+// The kernel's table is the child's own, ours is its parent's: what the child asks for the kernel gets as it is.
+int action_in_vfork_child(int sig, const struct sigaction* action, struct sigaction* old) {
+  struct sigaction present;
+  if (real.sigaction(sig, action, &present) != 0) return errno;
+  const SignalAction& a = signal_actions[sig];
+  show_action(&present, a.handler.load(std::memory_order_relaxed), a.flags.load(std::memory_order_relaxed));
+  if (old != nullptr) *old = present;
+  return 0;
+}
+
 }  // namespace
 
 bool signal_is_caught(int sig) {
@@ -45,6 +63,7 @@ bool signal_is_caught(int sig) {
 
 int signal_action(int sig, const struct sigaction* action, struct sigaction* old) {
   if (sig <= 0 || sig >= kSignals || sig == 32 || sig == 33) return real.sigaction(sig, action, old) == 0 ? 0 : errno;
+  if (in_vfork_child()) return action_in_vfork_child(sig, action, old);
   SignalAction& a = signal_actions[sig];
   if (action != nullptr && signal_is_caught(sig) && !is_function(action)) {
     // What came before this is still the handler's, though it may not have been taken yet.
@@ -77,11 +96,7 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
   if (action != nullptr) signal_caught(sig, is_function(action));
   if (old == nullptr) return 0;
   *old = present;
-  hide_stand_in(old);
-  if (present.sa_sigaction == on_signal) {
-    old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
-    old->sa_flags = was_flags;
-  }
+  show_action(old, was, was_flags);
   return 0;
 }
 

@@ -52,16 +52,33 @@ namespace {
 // As the kernel has them in REG_CSGSFS: cs, and ss at the top.
 constexpr greg_t kUserSegments = 0x002b'0000'0000'0033;
 
+void call_as(void* handler, int flags, int sig, siginfo_t* info, void* uc) {
+  if ((flags & SA_SIGINFO) != 0)
+    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
+  else
+    reinterpret_cast<void (*)(int)>(handler)(sig);
+}
+
 void call_handler(int sig, siginfo_t* info, void* uc) {
   SignalAction& a = signal_actions[sig];
   void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
   if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
   int flags = a.flags.load(std::memory_order_relaxed);
   if ((flags & static_cast<int>(SA_RESETHAND)) != 0) a.handler.store(nullptr, std::memory_order_relaxed);
-  if ((flags & SA_SIGINFO) != 0)
-    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
-  else
-    reinterpret_cast<void (*)(int)>(handler)(sig);
+  call_as(handler, flags, sig, info, uc);
+}
+
+// The child's own handlers the kernel calls itself; those that it has from its parent come here.
+void call_in_vfork_child(int sig, siginfo_t* info, void* uc) {
+  const SignalAction& a = signal_actions[sig];
+  void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
+  if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
+  int flags = a.flags.load(std::memory_order_relaxed);
+  if ((flags & static_cast<int>(SA_RESETHAND)) != 0 && may_be_probe(sig)) {
+    struct sigaction standard {};
+    real.sigaction(sig, &standard, nullptr);
+  }
+  call_as(handler, flags, sig, info, uc);
 }
 
 void set_mask(G* g, uint64_t mask) {
@@ -220,6 +237,7 @@ void deliver(G* g) {
 void on_signal(int sig, siginfo_t* info, void* context) {
   if (probe_recovered(sig, context)) return;
   G* g = this_g();
+  if (MN_UNLIKELY(g != nullptr && g->vforked)) return call_in_vfork_child(sig, info, context);
   bool poke = is_poke(info);
   // Whoever it came to: the process is to die.
   if (may_be_probe(sig) && !signal_is_caught(sig) && !poke &&
@@ -293,6 +311,7 @@ void signal_alert(G* g, int sig) {
 
 int signal_mask(int how, const sigset_t* set, sigset_t* old) {
   G* g = self_g();
+  if (MN_UNLIKELY(g->vforked)) return real.pthread_sigmask(how, set, old);
   uint64_t present = g->sigmask;
   if (set != nullptr) {
     uint64_t arg;
@@ -364,7 +383,7 @@ void signals_init() {
 void signals_reset_after_fork() {
   // Pending signals are not inherited (POSIX fork).
   forget_all_notes();
-  this_g()->sigpend.store(0, std::memory_order_relaxed);
+  this_g()->sigpend.fetch_and(kPolicyBit, std::memory_order_relaxed);
   routes_reset_after_fork();
   signal_waits_reset_after_fork();
 }

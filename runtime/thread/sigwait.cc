@@ -197,6 +197,7 @@ int signal_pending_set(sigset_t* set) {
 // The kernel has it per kernel thread; the scheduler sets the next G's when it is another.
 int signal_stack(const stack_t* stack, stack_t* old) {
   G* g = self_g();
+  if (g->vforked) return static_cast<int>(-raw_syscall(SYS_sigaltstack, sys_arg(stack), sys_arg(old)));
   // Inside: the M that is asked is the M that is noted.
   M* m = enter();
   auto error = static_cast<int>(-raw_syscall(SYS_sigaltstack, sys_arg(stack), sys_arg(old)));

@@ -42,15 +42,19 @@ void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
 
 void thread_wire() {
   G* g = self_g();
-  if (g->wired && g->slot == nullptr) {  // the kernel's own already
-    if (g == sched.main_g) wire_main();
+  if (g->bound) return;
+  bool is_main = g == sched.main_g;
+  // Main before the scheduler starts, which then leaves it where it is, and threads that libc made.
+  bool kernels = !sched.started.load(std::memory_order_relaxed) || (is_main ? sched.main_is_libcs : g->slot == nullptr);
+  if (kernels) {
+    g->bound = true;
     return;
   }
-  if (g->wired && tcb_tid(g->tp) == g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed)) return;
   enter();
   leave_first_m();
   wire_self();
-  if (g->slot != nullptr) gpool_unlist(g);
+  g->bound = true;
+  if (!is_main) gpool_unlist(g);
   tcb_set_tid(g->tp, sys_gettid());
   raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));
   leave();

@@ -53,7 +53,7 @@ class State:
 
     def started(self):
         """Whether there are threads, and somebody who looks after them (not so in a forked child without its own)."""
-        return bool(self.sched('started')) and not self.sched('helpers_lost')
+        return bool(self.sched('started'))
 
     # --- Ps and Ms
 
