@@ -15,7 +15,9 @@
 #include <termios.h>
 
 #include "runtime/io/fd.h"
+#include "runtime/os/syscall.h"
 #include "runtime/thread/children.h"
+#include "runtime/thread/kernel_state.h"
 #include "shim/io.h"
 #include "shim/shim.h"
 
@@ -42,6 +44,14 @@ bool again(int error) {
   return error == EAGAIN || error == EACCES;
 }
 
+// Signals of a file for one thread, by the number of its kernel thread: the caller keeps its own from now on.
+f_owner_ex* owner_for_caller(f_owner_ex* owner, f_owner_ex* own) {
+  if (owner == nullptr || owner->type != F_OWNER_TID || owner->pid == 0 || !names_caller(owner->pid)) return owner;
+  keep_kernel_state(Kept::kBound);
+  *own = {F_OWNER_TID, sys_gettid()};
+  return own;
+}
+
 constexpr timespec kNoTime{};  // as an absolute time: long past
 
 int lock_without_waiting(int command) {
@@ -66,6 +76,8 @@ MN_SHIM int fcntl(int fd, int command, ...) {
   void* arg = va_arg(list, void*);
   va_end(list);
   bool act = on_here();  // decides, too: the table of real functions is filled
+  f_owner_ex own;
+  if (command == F_SETOWN_EX && act) arg = owner_for_caller(static_cast<f_owner_ex*>(arg), &own);
   if (command == F_SETFL && act) {
     int result = real.fcntl(fd, command, arg);
     fd_flags_changed();

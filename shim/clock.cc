@@ -6,9 +6,10 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/cputime.h"
+#include "runtime/sched/sched.h"
 #include "runtime/thread/cpuclock.h"
+#include "runtime/thread/kernel_state.h"
 #include "runtime/thread/thread.h"
-#include "runtime/thread/wire.h"
 #include "shim/shim.h"
 
 using namespace mn;
@@ -28,20 +29,6 @@ timeval microseconds(int64_t ns) {
 
 int64_t nanoseconds(const timeval& t) {
   return t.tv_sec * kNsPerSec + t.tv_usec * 1000;
-}
-
-// Its own, or that of one between which Gs move: by the time it is used it says no more than that it was the caller's.
-bool names_caller(int tid) {
-  if (tid == sys_gettid()) return true;
-  enter();
-  bool found = false;
-  {
-    SpinGuard guard(sched.lock);
-    for (const M* m = sched.all_ms; m != nullptr && !found; m = m->all_next)
-      found = !m->wired && m->ktid.load(std::memory_order_relaxed) == tid;
-  }
-  leave();
-  return found;
 }
 
 }  // namespace
@@ -84,7 +71,7 @@ MN_SHIM int timer_create(clockid_t clock, sigevent* event, timer_t* timer) {
   self_g();
   sigevent to_caller;
   bool to_thread = event != nullptr && event->sigev_notify == SIGEV_THREAD_ID && names_caller(event->_sigev_un._tid);
-  if (to_thread || clock == CLOCK_THREAD_CPUTIME_ID) thread_wire();
+  if (to_thread || clock == CLOCK_THREAD_CPUTIME_ID) keep_kernel_state(Kept::kBound);
   if (to_thread) {
     to_caller = *event;
     to_caller._sigev_un._tid = sys_gettid();

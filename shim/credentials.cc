@@ -7,8 +7,8 @@
 #include <sys/fsuid.h>
 
 #include "runtime/os/memory.h"
+#include "runtime/thread/kernel_state.h"
 #include "runtime/thread/thread.h"
-#include "runtime/thread/wire.h"
 #include "shim/shim.h"
 #include "shim/wait.h"
 
@@ -24,7 +24,7 @@ int change(Call call) {
 // A child of vfork is a kernel thread of its own.
 template <class Call>
 int change_own(Call call) {
-  if (scheduled() && !in_vfork_child()) thread_wire();
+  if (on()) keep_kernel_state(Kept::kOwn);
   return call();
 }
 

@@ -37,6 +37,11 @@ G* scheduled(pid_t pid) {
   return g != nullptr ? thread_g(thread_of(g)) : nullptr;
 }
 
+// Of one that is wired: the kernel knows what it has, however it got it.
+pid_t kernel_tid(const G* g) {
+  return g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
 MN_SHIM int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t* cpus) {
@@ -58,6 +63,7 @@ MN_SHIM int sched_getscheduler(pid_t pid) {
   int policy;
   sched_param param;
   G* g = scheduled(pid);
+  if (g != nullptr && g->wired) return real.sched_getscheduler(kernel_tid(g));
   return g != nullptr && thread_getschedparam(thread_of(g), &policy, &param) == 0 ? policy
                                                                                   : real.sched_getscheduler(pid);
 }
@@ -69,6 +75,7 @@ MN_SHIM int sched_setparam(pid_t pid, const sched_param* param) {
 MN_SHIM int sched_getparam(pid_t pid, sched_param* param) {
   int policy;
   G* g = scheduled(pid);
+  if (g != nullptr && g->wired) return real.sched_getparam(kernel_tid(g), param);
   return g != nullptr && param != nullptr ? errno_result(thread_getschedparam(thread_of(g), &policy, param))
                                           : real.sched_getparam(pid, param);
 }

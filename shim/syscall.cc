@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "runtime/os/kernel_action.h"
@@ -21,9 +22,9 @@
 #include "runtime/sync/interrupt.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/thread/fork.h"
+#include "runtime/thread/kernel_state.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
-#include "runtime/thread/wire.h"
 #include "shim/shim.h"
 #include "shim/vfork.h"
 #include "shim/wait.h"
@@ -133,31 +134,16 @@ long altstack_call(long, long stack, long old, long, long, long, long) {
 
 // --- threads and processes
 
-// What Linux lets a thread change for itself alone. Where libc's function concerns the process, the system call does
-// not.
-bool is_own(long nr) {
-  switch (nr) {
-    case SYS_setuid:
-    case SYS_setreuid:
-    case SYS_setresuid:
-    case SYS_setfsuid:
-    case SYS_setgid:
-    case SYS_setregid:
-    case SYS_setresgid:
-    case SYS_setfsgid:
-    case SYS_setgroups:
-    case SYS_capset:
-    case SYS_unshare:
-    case SYS_setns:
-      return true;
-    default:
-      return false;
-  }
+// What Linux keeps for each thread (thread/kernel_state.h). The arguments are looked at twice, as natively by the kernel
+// alone: a program that changes them meanwhile gets one or the other.
+long own_call(long nr, long a, long b, long c, long d, long e, long f) {
+  const long args[] = {a, b, c, d, e};
+  if (int error = keep_kernel_state(syscall_kept(nr, args))) return syscall_result(-error);
+  return pass(nr, a, b, c, d, e, f);
 }
 
-long own_call(long nr, long a, long b, long c, long d, long e, long f) {
-  thread_wire();
-  return pass(nr, a, b, c, d, e, f);
+long prctl_call(long, long option, long a, long b, long c, long d, long) {
+  return ::prctl(static_cast<int>(option), a, b, c, d);
 }
 
 long exit_call(long, long status, long, long, long, long, long) {
@@ -212,11 +198,12 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
     case SYS_clone3:
       return clone3_target(a);
     default:
-      return is_own(nr) && scheduled() ? own_call : nullptr;
+      return nullptr;
   }
 }
 
-SystemCall* target(long nr, long a, long b) {
+SystemCall* target(long nr, const long args[5]) {
+  const long a = args[0], b = args[1];
   switch (nr) {
     case SYS_futex:
       return futex_call;
@@ -240,9 +227,11 @@ SystemCall* target(long nr, long a, long b) {
     case SYS_clone:
     case SYS_clone3:
       return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
+    case SYS_prctl:
+      return is_caller(self_g()) ? prctl_call : nullptr;
     default:
-      if (is_own(nr)) return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
-      return descriptor_call(nr, b);
+      if (SystemCall* call = descriptor_call(nr, b)) return call;
+      return syscall_kept(nr, args) != Kept::kProcess && is_caller(self_g()) ? own_call : nullptr;
   }
 }
 
@@ -292,8 +281,9 @@ int clone_vforked(int (*fn)(void*), void* stack, int flags, void* arg, void* par
 // For syscall_x86_64.S.
 extern "C" {
 
-MN_HIDDEN void* mn_syscall_target(long nr, long a, long b) {
-  SystemCall* call = on() ? target(nr, a, b) : nullptr;
+MN_HIDDEN void* mn_syscall_target(long nr, long a, long b, long c, long d, long e) {
+  const long args[] = {a, b, c, d, e};
+  SystemCall* call = on() ? target(nr, args) : nullptr;
   if (call == nullptr) return reinterpret_cast<void*>(real.syscall);
   if (MN_UNLIKELY(ufutex_left_to_kernel()) && this_g() != nullptr && !is_caller(this_g()))
     return reinterpret_cast<void*>(real.syscall);

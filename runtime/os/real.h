@@ -20,9 +20,12 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/msg.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
@@ -37,6 +40,8 @@
 #include <unistd.h>
 
 #include <type_traits>
+
+extern "C" int arch_prctl(int code, unsigned long address);  // exported by libc, declared nowhere
 
 namespace mn {
 

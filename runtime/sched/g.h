@@ -56,6 +56,7 @@ struct G {
   GState state = GState::kFree;
   bool wired = false;    // runs on an M of its own: parks by sleeping on `note`, is never queued
   bool bound = false;    // wired for the rest of its life (thread/wire.h); written by the running G
+  bool particular = false;  // has kernel state that threads it makes inherit (thread/kernel_state.h); as `bound`
   bool vforked = false;  // the caller is the child of a vfork, not the thread (in_vfork_child)
   bool vfork_keeps = false;  // set by that child: it knows its parent's thread (thread/children.h)
   uint16_t children = 0;  // living children of fork() (thread/children.h), under its lock

@@ -188,7 +188,7 @@ void reset_life(G* g) {
   g->m.store(nullptr, std::memory_order_relaxed);
   g->locks = 1;
   g->state = GState::kFree;
-  g->wired = g->bound = false;
+  g->wired = g->bound = g->particular = false;
   g->vforked = false;
   g->children = 0;
   g->delivering = false;

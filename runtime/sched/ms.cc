@@ -207,10 +207,21 @@ void run_on_new_m(G* g) {
   request_m();
 }
 
+bool run_on_clone(G* g) {
+  g->state = GState::kRunnable;
+  // An M begins with all signals blocked, as the creator makes it.
+  uint64_t all = kAllMasked, mask = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), sys_arg(&mask), 8);
+  bool made = create_m(g);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&mask), 0, 8);
+  return made;
+}
+
 void wire_self() {
   G* g = this_g();
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->wired) return;
+  preempt_forget(m);
   P* p = m->p;
   m->p = nullptr;
   m->wired = true;

@@ -288,6 +288,9 @@ void leave_first_m();
 // A G that is new, or parked and nowhere else, goes on as a wired one, on an M made for it; inside. If none can be had,
 // it goes on as it is.
 void run_on_new_m(G* g);
+// The same of a G that is new, on an M whose kernel thread the calling one makes, which is wired: it inherits what that
+// has. Outside. False: none can be had.
+bool run_on_clone(G* g);
 // Takes wire_self() back; outside before and after.
 void unwire_self();
 bool m_retires(M* m);

@@ -82,6 +82,19 @@ int ensure_scheduler(G* self) {
   return 0;
 }
 
+// Of a thread that cannot be begun after all.
+int give_back(G* g) {
+  M* m = enter();
+  if (m->p != nullptr)
+    m->p->gs_ended.store(m->p->gs_ended.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  else
+    count_kernel_thread(-1);
+  forget_policy(g);
+  gpool_put(g);
+  leave();
+  return EAGAIN;
+}
+
 }  // namespace
 
 void threads_init() {
@@ -128,12 +141,14 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
     m->p->gs_created.store(m->p->gs_created.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   else
     count_kernel_thread(1);
-  if (policy == nullptr)
+  if (MN_LIKELY(policy == nullptr && !self->particular)) {
     ready(g);
-  else
-    start_with_policy(g, policy);
+    leave();
+    return 0;
+  }
   leave();
-  return 0;
+  g->particular = self->particular;
+  return start_on_kernel_thread(g, policy) ? 0 : give_back(g);
 }
 
 }  // namespace mn

@@ -156,8 +156,9 @@ void policy_init() {
 
 void apply_policy(G* g) {
   KernelPolicy* p = g->policy;
-  if (p == nullptr) return;
+  if (p == nullptr && !g->particular) return;
   thread_wire();
+  if (p == nullptr) return;
   if (p->has_policy && set_policy(p->policy, &p->param) == 0)
     g->priority = static_cast<uint8_t>(p->param.sched_priority);
   if (p->has_cpus) raw_syscall(SYS_sched_setaffinity, 0, sizeof p->cpus, sys_arg(&p->cpus));
@@ -206,16 +207,24 @@ void free_policy(KernelPolicy* policy) {
   if (policy != nullptr) unmap_memory(policy, kPageSize);
 }
 
-void start_with_policy(G* g, KernelPolicy* policy) {
-  bool applied = false;
-  policy->applied = &applied;
+bool start_on_kernel_thread(G* g, KernelPolicy* policy) {
+  bool applied = policy == nullptr;
+  if (policy != nullptr) policy->applied = &applied;
   g->policy = policy;
-  g->sigpend.fetch_or(kPolicyBit, std::memory_order_relaxed);  // run_on_new_m() publishes it
-  run_on_new_m(g);
+  g->sigpend.fetch_or(kPolicyBit, std::memory_order_relaxed);  // what follows publishes it
+  if (g->particular) {
+    if (!run_on_clone(g)) return false;
+    enter();
+  } else {
+    enter();
+    run_on_new_m(g);
+  }
   while (wait_if(&applied, {}, [&] { return !applied; }) == EINTR) {
     leave();
     enter();
   }
+  leave();
+  return true;
 }
 
 int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {

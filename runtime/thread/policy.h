@@ -35,9 +35,10 @@ void policy_init();
 // EPERM, EINVAL: the kernel says no; EAGAIN: no memory.
 int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out);
 void free_policy(KernelPolicy* policy);
-// Inside. Starts a new thread, which runs on a kernel thread of its own, and returns when it has what it is to have: if
-// it goes before the caller, it has begun to run. (glibc's waits for its creator to set it.)
-void start_with_policy(G* g, KernelPolicy* policy);
+// Outside. Starts a new thread, which runs on a kernel thread of its own, and returns when it has what it is to have: if
+// it goes before the caller, it has begun to run. (glibc's waits for its creator to set it.) `policy` may be null. One
+// that is particular (kernel_state.h) runs on a clone of the caller's kernel thread: false, if none can be had.
+bool start_on_kernel_thread(G* g, KernelPolicy* policy);
 
 // The calling thread takes over what was asked for it.
 void apply_policy(G* g);

@@ -60,6 +60,10 @@ void thread_wire() {
   leave();
 }
 
+bool main_is_alone() {
+  return !sched.started.load(std::memory_order_relaxed);
+}
+
 // libc marks priority-inheriting entries in the lowest bit of the list pointer.
 void release_robust_mutexes(G* g) {
   RobustHead* head = robust_head(g);

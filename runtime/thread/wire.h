@@ -13,6 +13,10 @@ namespace mn {
 // Outside. Wires the calling thread, if it is not yet, and makes libc see the kernel's thread id.
 void thread_wire();
 
+// Main is the process's only thread, the runtime's included: what it changes for its kernel thread all later ones
+// inherit. Outside.
+bool main_is_alone();
+
 // What the kernel does when a thread ends: robust mutexes that it still holds go to the next with EOWNERDEAD. The
 // thread is reported dead before its kernel thread has ended, so it cannot be left to the kernel.
 void release_robust_mutexes(G* g);
