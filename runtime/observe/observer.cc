@@ -130,6 +130,7 @@ void* observer_main(void*) {
 // On the creator.
 void make_observer() {
   if (g_alive.exchange(true, std::memory_order_relaxed)) return;
+  sched.stays = true;
   pthread_attr_t attr;
   pthread_t thread;
   real.pthread_attr_init(&attr);

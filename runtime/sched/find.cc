@@ -136,6 +136,9 @@ static inline G* look_for_work(M* m, P* p, int look) {
 
 G* find_runnable(M* m) {
   for (;;) {
+    // Seq_cst: pairs with sched_stop, which sets it and then wakes those that sleep.
+    if (const M* last = sched.stopping.load(std::memory_order_seq_cst); MN_UNLIKELY(last != nullptr) && m != last)
+      return nullptr;
     if (process_signals.load(std::memory_order_relaxed) != 0) route_process_signals();
     if (m->p == nullptr) {
       sched.lock.lock();

@@ -49,6 +49,12 @@ void drop_watch(M* m) {
   if (netpoll.poller.load(std::memory_order_relaxed) == m) netpoll.poller.store(nullptr, std::memory_order_relaxed);
 }
 
+bool watches(const M* m) {
+  return m == sched.timekeeper || m == netpoll.poller.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
 // An M that was taken off the idle list and given what it needs.
 void rouse(M* m) {
   bool polls = netpoll.poller.load(std::memory_order_relaxed) == m;
@@ -60,12 +66,7 @@ void rouse(M* m) {
     netpoll.interrupt();
 }
 
-bool watches(const M* m) {
-  return m == sched.timekeeper || m == netpoll.poller.load(std::memory_order_relaxed);
-}
-
-// Takes an idle M off the list and gives it `p`; null when there is none. The timekeeper and the poller only if there
-// is no other.
+// The timekeeper and the poller only if there is no other.
 M* take_idle_m_locked(P* p) {
   M** link = &sched.idle_ms;
   while (*link != nullptr && watches(*link)) link = &(*link)->next_idle;
@@ -78,8 +79,6 @@ M* take_idle_m_locked(P* p) {
   m->given = p;
   return m;
 }
-
-}  // namespace
 
 bool sleep_idle(M* m) {
   sched.lock.lock();

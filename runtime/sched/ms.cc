@@ -28,6 +28,9 @@ constinit std::atomic<bool> g_creator_alive{false};
 constinit std::atomic<Hook> g_errand{nullptr};
 constinit std::atomic<bool> g_interrupt{false};
 
+// Made by create_m and not ended yet.
+constinit std::atomic<int> g_ms_alive{0};
+
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
 
@@ -71,6 +74,8 @@ void* m_main(void* arg) {
   g0_loop(m);
   tls_g = nullptr;
   free_m(m);
+  kernel_thread_ends();
+  g_ms_alive.fetch_sub(1, std::memory_order_release);  // pairs with helpers_ended
   return nullptr;
 }
 
@@ -94,7 +99,9 @@ bool create_m(G* born_for) {
   M* m = new_m();
   if (m == nullptr) return false;
   m->born_for = born_for;
+  g_ms_alive.fetch_add(1, std::memory_order_relaxed);
   if (create_kernel_thread(m_main, m) == 0) return true;
+  g_ms_alive.fetch_sub(1, std::memory_order_relaxed);
   free_m(m);  // sysmon may know it from an earlier life
   return false;
 }
@@ -150,7 +157,7 @@ void* creator_main(void*) {
       tcb_find_stackblock(base, size);
     }
   }
-  for (;;) {
+  while (sched.stopping.load(std::memory_order_relaxed) == nullptr) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
@@ -167,6 +174,9 @@ void* creator_main(void*) {
     g_creator_note.sleep();
     g_creator_note.clear();
   }
+  tls_g = nullptr;
+  kernel_thread_ends();
+  g_creator_alive.store(false, std::memory_order_release);  // pairs with helpers_ended
   return nullptr;
 }
 
@@ -183,6 +193,14 @@ void be_system_thread(G* g, M* m) {
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
+}
+
+bool helpers_ended() {
+  g_creator_note.signal();
+  sched.sysmon_note.signal();
+  // Acquire, both: pairs with their ends; what they were counted with is visible.
+  return !g_creator_alive.load(std::memory_order_acquire) && g_ms_alive.load(std::memory_order_acquire) == 0 &&
+         sched.sysmon_ktid.load(std::memory_order_acquire) == 0;
 }
 
 void request_m() {
@@ -247,6 +265,13 @@ void unwire_self() {
   leave();
 }
 
+void unlink_m_locked(M* m) {
+  M** link = &sched.all_ms;
+  while (*link != m) link = &(*link)->all_next;
+  *link = m->all_next;
+  --sched.n_ms;
+}
+
 // On g0, when its wired G has ended. The process's first kernel thread ends with main, as natively, and the process
 // goes on without it; with no other.
 bool m_retires(M* m) {
@@ -260,10 +285,7 @@ bool m_retires(M* m) {
   }
   preempt_forget(m);
   sched.lock.lock();
-  M** link = &sched.all_ms;
-  while (*link != m) link = &(*link)->all_next;
-  *link = m->all_next;
-  --sched.n_ms;
+  unlink_m_locked(m);
   sched.lock.unlock();
   if (first) raw_syscall(SYS_exit, 0);  // its g0 has nothing to return to
   return true;
@@ -304,7 +326,8 @@ bool make_ps() {
 
 // Main, wired to the process's first kernel thread until now, becomes a G like others, on `m0` and the first P.
 void begin_main(G* self, M* m0, G* g0) {
-  install_g0(m0, g0);
+  if (g0 != nullptr) install_g0(m0, g0);
+  m0->wired = m0->has_g0 = false;
   m0->kmask = self->sigmask;
   m0->altstack = self->altstack;
   m0->libc_tp = self->tp;
@@ -325,9 +348,13 @@ int sched_start(G* self) {
   bool is_main = self == sched.main_g && !sched.main_is_libcs;
   if (!make_ps()) return EAGAIN;
   gpool_reclaim();
-  M* m0 = is_main ? new_m() : nullptr;
-  G* g0 = is_main ? gpool_get_system() : nullptr;
-  if (is_main && (m0 == nullptr || g0 == nullptr)) return EAGAIN;
+  M* m0 = self->m.load(std::memory_order_relaxed);
+  G* g0 = nullptr;
+  if (is_main && !m0->has_g0) {
+    m0 = new_m();
+    g0 = gpool_get_system();
+    if (m0 == nullptr || g0 == nullptr) return EAGAIN;
+  }
   if (int error = start_helpers(self)) return error;
 
   sched.lock.lock();
@@ -360,13 +387,29 @@ void sched_reset_after_fork() {
   bool charged = (sched.observed.load(std::memory_order_relaxed) & kCpuTimes) != 0;
   m->cpu_mark.store(charged ? 0 : kUnmarked, std::memory_order_relaxed);
   self->cpu_ns.store(0, std::memory_order_relaxed);
+  sched.stays = false;
+  g_ms_alive.store(0, std::memory_order_relaxed);
+  m->has_g0 = false;  // its slot is free
   if (!sched.started.load(std::memory_order_relaxed)) return;
-  sched.started.store(false, std::memory_order_relaxed);
   // libc takes the stacks of all threads but the caller for free: with them goes the TCB in which the kernel notes the
   // CPU of this M's thread.
   if (m->g0.tp != nullptr) tcb_unregister_rseq(m->g0.tp);
   sched.lock.reset_after_fork();
   if (g_free_ms_lock.reset_after_fork()) g_free_ms.clear();
+  sched.stopping.store(nullptr, std::memory_order_relaxed);
+  sched_forget();
+  for (int i = 0; i < sched.nprocs; ++i) {
+    P* p = sched.ps[i];
+    p->runq.reset_after_fork();
+    p->timers.reset_after_fork();
+    p->gs_created.store(0, std::memory_order_relaxed);
+    p->gs_ended.store(0, std::memory_order_relaxed);
+    p->free_gs.clear();  // another M may have been changing it
+  }
+}
+
+void sched_forget() {
+  sched.started.store(false, std::memory_order_relaxed);
   sched.global.clear();
   sched.to_wire.clear();
   sched.global_size.store(0, std::memory_order_relaxed);
@@ -380,15 +423,7 @@ void sched_reset_after_fork() {
   sched.sysmon_asleep.store(false, std::memory_order_relaxed);
   g_errand.store(nullptr, std::memory_order_relaxed);
   g_interrupt.store(false, std::memory_order_relaxed);
-  for (int i = 0; i < sched.nprocs; ++i) {
-    P* p = sched.ps[i];
-    p->m.store(nullptr, std::memory_order_relaxed);
-    p->runq.reset_after_fork();
-    p->timers.reset_after_fork();
-    p->gs_created.store(0, std::memory_order_relaxed);
-    p->gs_ended.store(0, std::memory_order_relaxed);
-    p->free_gs.clear();  // another M may have been changing it
-  }
+  for (int i = 0; i < sched.nprocs; ++i) sched.ps[i]->m.store(nullptr, std::memory_order_relaxed);
 }
 
 }  // namespace mn

@@ -373,6 +373,7 @@ void g0_loop(M* m) {
   for (;;) {
     if (MN_UNLIKELY(m_retires(m))) return;
     G* next = find_runnable(m);
+    if (MN_UNLIKELY(next == nullptr)) return m_stops(m);
     m = this_g()->m.load(std::memory_order_relaxed);
     switch_to(&m->g0, m, next, nullptr, nullptr);
   }

@@ -105,6 +105,7 @@ struct M {
   P* given = nullptr;            // P handed over with the wake-up; Sched::lock or the sleeping M
   M* next_idle = nullptr;        // Sched::lock
   bool listed = false;           // Sched::lock: on the list of idle Ms
+  bool has_g0 = false;           // main's, whose g0 waits in its loop although the scheduler has stopped
   M* all_next = nullptr;         // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
@@ -136,7 +137,9 @@ struct Sched {
   Fifo<G, &G::next> to_wire;  // Sched::lock: Gs for which the creator makes Ms
   std::atomic<bool> started{false};
   bool fence_on_enter = false;  // no membarrier(2)
+  std::atomic<M*> stopping{nullptr};  // the scheduler ends, on this M (stop.cc)
   G* main_g = nullptr;          // the process's first thread, as the program sees it
+  bool stays = false;           // a helper exists that does not end with the others (the observer)
   bool main_is_libcs = false;   // forked by a thread that libc made, which stays on its kernel thread
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};   // Ps taken from Ms asleep in the kernel
@@ -233,7 +236,7 @@ void set_kernel_mask(M* m, uint64_t mask);
 constexpr uint64_t kAllMasked = ~kUnmaskable;
 
 // --- find.cc
-G* find_runnable(M* m);  // on g0; sleeps until there is work
+G* find_runnable(M* m);  // on g0; sleeps until there is work; null: the scheduler stops
 bool any_work();         // in any queue
 G* steal(M* m, bool runnext_too);
 G* global_get(M* m);           // a fair share to the P's queue, one to run
@@ -252,6 +255,9 @@ void global_put_locked(G* g);
 void put_idle_p_locked(P* p);
 P* get_idle_p_locked();
 void acquire_p(M* m, P* p);
+// Takes an idle M off the list and gives it `p`, which may be null; null when there is none. The caller rouses it.
+M* take_idle_m_locked(P* p);
+void rouse(M* m);
 void hand_off_p(P* p);  // of an M that blocks: to an M that runs it, or idle
 // The caller's, which is bound to block in the kernel; it takes another when it next enters libmn. Inside.
 void release_p(M* m);
@@ -264,6 +270,13 @@ void poll_neglected(int64_t now);
 int sched_start(G* self);
 // The calling kernel thread, one of libmn's own that blocks all signals, becomes g on m: outside, without a P.
 void be_system_thread(G* g, M* m);
+// On g0, when nobody uses the M any more: it is on no list afterwards.
+void unlink_m_locked(M* m);
+// While the scheduler stops: tells creator and sysmon, and whether all kernel threads of the runtime but the caller's are
+// about to end.
+bool helpers_ended();
+// The scheduler's state becomes that of a process that has not begun. No other thread of the runtime exists.
+void sched_forget();
 void request_m();  // ask the creator thread for one more M
 // Has the creator thread end the poller's sleep, for whoever cannot write to its descriptor.
 void request_interrupt();
@@ -294,6 +307,15 @@ bool run_on_clone(G* g);
 // Takes wire_self() back; outside before and after.
 void unwire_self();
 bool m_retires(M* m);
+
+// --- stop.cc
+// Ends the scheduler in a process whose only thread main, the caller, is. Outside before and after. False: it cannot,
+// for main is bound to another kernel thread than the first.
+bool sched_stop();
+// An M that sees that, on g0; its kernel thread ends then.
+void m_stops(M* m);
+// By one of the runtime's kernel threads, at its end.
+void kernel_thread_ends();
 
 // --- sysmon.cc
 // Before the first helper thread: what is cheap only while the process has one kernel thread.

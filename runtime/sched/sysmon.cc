@@ -257,6 +257,7 @@ void sysmon_loop() {
   for (;;) {
     sched.sysmon_note.sleep(next, true);
     sched.sysmon_note.clear();
+    if (sched.stopping.load(std::memory_order_relaxed) != nullptr) return;
     adopt_mask();
     if ((process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) != 0)
       route_process_signals();
@@ -307,6 +308,9 @@ void* sysmon_main(void*) {
   tls_g = &g_sysmon_g;
   sched.sysmon_ktid.store(sys_gettid(), std::memory_order_relaxed);
   sysmon_loop();
+  tls_g = nullptr;
+  kernel_thread_ends();
+  sched.sysmon_ktid.store(0, std::memory_order_release);  // pairs with helpers_ended
   return nullptr;
 }
 

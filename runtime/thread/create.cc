@@ -78,8 +78,9 @@ void g_main(void* arg) {
 
 int ensure_scheduler(G* self) {
   // Acquire: pairs with the release in sched_start.
-  if (MN_UNLIKELY(!sched.started.load(std::memory_order_acquire))) return sched_start(self);
-  return 0;
+  if (MN_LIKELY(sched.started.load(std::memory_order_acquire))) return 0;
+  policy_init();
+  return sched_start(self);
 }
 
 // Of a thread that cannot be begun after all.

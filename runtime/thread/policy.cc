@@ -149,9 +149,10 @@ bool alone() {
 }  // namespace
 
 void policy_init() {
-  g_process_policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, 0));
-  raw_syscall(SYS_sched_getparam, 0, sys_arg(&g_process_param));
-  g_cpu_bytes = raw_syscall(SYS_sched_getaffinity, 0, sizeof g_process_cpus, sys_arg(&g_process_cpus));
+  const int pid = sys_getpid();
+  g_process_policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, pid));
+  raw_syscall(SYS_sched_getparam, pid, sys_arg(&g_process_param));
+  g_cpu_bytes = raw_syscall(SYS_sched_getaffinity, pid, sizeof g_process_cpus, sys_arg(&g_process_cpus));
 }
 
 void apply_policy(G* g) {

@@ -29,6 +29,7 @@ int thread_setschedprio(pthread_t t, int priority);
 int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus);
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus);
 
+// When the scheduler starts: what main has is what every thread has that asks for nothing.
 void policy_init();
 
 // What a thread that `creator` makes is to have: of the attribute (may be null) or inherited; null: nothing of its own.

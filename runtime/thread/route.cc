@@ -82,6 +82,15 @@ bool main_takes(int sig) {
   return (g_main_mask.load(std::memory_order_relaxed) & bit(sig)) == 0;
 }
 
+// All that is noted of it for the process.
+void give_to_kernel(int sig) {
+  siginfo_t info;
+  while (take_note(kProcess, sig, &info))
+    // Only the first kernel thread may say that it was kill(); who sent it is lost then.
+    if (raw_syscall(SYS_rt_sigqueueinfo, sys_getpid(), sig, sys_arg(&info)) != 0)
+      raw_syscall(SYS_kill, sys_getpid(), sig);
+}
+
 // By sysmon. Nobody takes it: it is to wait in the kernel.
 void give_back(int sig) {
   SpinGuard moving(g_moving);  // before it is closed: who sees that it was waits until the kernel has it
@@ -91,11 +100,7 @@ void give_back(int sig) {
   sysmon_mask_changed(0);
   if (sysmon_takes(bit(sig))) return;  // for main, which blocks it for a moment only: it would come back at once
   held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // pairs with wait_for_move
-  siginfo_t info;
-  while (take_note(kProcess, sig, &info))
-    // Only the first kernel thread may say that it was kill(); who sent it is lost then.
-    if (raw_syscall(SYS_rt_sigqueueinfo, sys_getpid(), sig, sys_arg(&info)) != 0)
-      raw_syscall(SYS_kill, sys_getpid(), sig);
+  give_to_kernel(sig);
 }
 
 // Finds others for what was noted for g, by return_notes or forget_notes. Inside.
@@ -264,7 +269,13 @@ void signals_end(G* g) {
   if (MN_UNLIKELY(due != 0)) give_to_others(g, due, forget_notes);
 }
 
-void routes_reset_after_fork() {
+void signals_to_kernel() {
+  uint64_t due = process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed);
+  for (; due != 0; due &= due - 1) give_to_kernel(__builtin_ctzll(due) + 1);
+  routes_reset();
+}
+
+void routes_reset() {
   process_signals.store(0, std::memory_order_relaxed);
   held_signals.store(0, std::memory_order_relaxed);
   g_moving.reset_after_fork();

@@ -77,7 +77,10 @@ void signals_begin(G* g);
 // The same of g that ends, whose mask is of no matter from now on. What was sent to it alone is lost with it. Inside.
 void signals_end(G* g);
 
+// The scheduler has stopped: what was noted for the process the kernel keeps. The caller is the only thread.
+void signals_to_kernel();
+
 void routes_init();
-void routes_reset_after_fork();
+void routes_reset();
 
 }  // namespace mn

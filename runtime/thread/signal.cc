@@ -384,7 +384,7 @@ void signals_reset_after_fork() {
   // Pending signals are not inherited (POSIX fork).
   forget_all_notes();
   this_g()->sigpend.fetch_and(kPolicyBit, std::memory_order_relaxed);
-  routes_reset_after_fork();
+  routes_reset();
   signal_waits_reset_after_fork();
 }
 

@@ -7,6 +7,8 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/adopt.h"
+#include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -61,7 +63,10 @@ void thread_wire() {
 }
 
 bool main_is_alone() {
-  return !sched.started.load(std::memory_order_relaxed);
+  if (!sched.started.load(std::memory_order_relaxed)) return true;
+  if (threads_alive() != 0 || adopted_all != nullptr || sched.stays || !sched_stop()) return false;
+  signals_to_kernel();
+  return true;
 }
 
 // libc marks priority-inheriting entries in the lowest bit of the list pointer.

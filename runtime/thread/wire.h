@@ -13,8 +13,8 @@ namespace mn {
 // Outside. Wires the calling thread, if it is not yet, and makes libc see the kernel's thread id.
 void thread_wire();
 
-// Main is the process's only thread, the runtime's included: what it changes for its kernel thread all later ones
-// inherit. Outside.
+// Whether main, the caller, is the process's only thread, once the runtime's own have ended, which it sees to
+// (sched_stop): what it changes for its kernel thread all later ones inherit. Outside.
 bool main_is_alone();
 
 // What the kernel does when a thread ends: robust mutexes that it still holds go to the next with EOWNERDEAD. The
