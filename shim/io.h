@@ -6,6 +6,7 @@
 
 #include "runtime/io/transfer.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/raised.h"
 #include "shim/wait.h"
 
 namespace mn {
@@ -26,7 +27,12 @@ MN_INLINE long served(Ours ours, Libcs libcs) {
   if (point == Point::kCancels && MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed)))
     cancellation_point();
   long result = ours();
-  result = MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
+  if (MN_UNLIKELY(result == kUnpollable)) {
+    result = libcs();
+    if (MN_UNLIKELY(result == -1)) raised_by(-errno);
+  } else {
+    result = errno_of(result);
+  }
   preempt_point();
   return result;
 }

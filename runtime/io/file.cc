@@ -16,6 +16,7 @@
 #include "runtime/sync/interrupt.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/thread/cancel.h"
+#include "runtime/thread/raised.h"
 
 namespace mn {
 namespace {
@@ -110,13 +111,13 @@ struct Vector : Transfer {
   // An end that comes in the middle is the next call's, as is its SIGPIPE.
   static long send(Vector* v, int fd, const iovec* iov, int count) {
     msghdr msg = message(iov, count);
-    return raw_syscall(SYS_sendmsg, fd, sys_arg(&msg), MSG_DONTWAIT | (v->done != 0 ? MSG_NOSIGNAL : 0));
+    return raised_by(raw_syscall(SYS_sendmsg, fd, sys_arg(&msg), MSG_DONTWAIT | (v->done != 0 ? MSG_NOSIGNAL : 0)));
   }
 
   static long first(Vector* v, int fd) {
     FdKind kind = fd_kind(v->state);
     if (kind == FdKind::kNowait || kind == FdKind::kSocket) {
-      long n = raw_syscall(SYS_pwritev2, fd, sys_arg(v->iov), v->count, -1, -1, RWF_NOWAIT);
+      long n = raised_by(raw_syscall(SYS_pwritev2, fd, sys_arg(v->iov), v->count, -1, -1, RWF_NOWAIT));
       if (!no_nowait(n)) return n;
       if (kind == FdKind::kSocket) return send(v, fd, v->iov, v->count);
       fd_no_nowait(v->state);
@@ -131,7 +132,7 @@ struct Vector : Transfer {
       case FdKind::kSocket:
         return send(v, fd, tail.iov(), tail.count());
       case FdKind::kNowait:
-        return raw_syscall(SYS_pwritev2, fd, sys_arg(tail.iov()), tail.count(), -1, -1, RWF_NOWAIT);
+        return raised_by(raw_syscall(SYS_pwritev2, fd, sys_arg(tail.iov()), tail.count(), -1, -1, RWF_NOWAIT));
       default:
         return when_ready(v, fd, tail.iov(), tail.count());
     }

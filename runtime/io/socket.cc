@@ -11,6 +11,7 @@
 #include "runtime/sched/sched.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/thread/cancel.h"
+#include "runtime/thread/raised.h"
 
 namespace mn {
 namespace {
@@ -85,8 +86,8 @@ struct Send : Transfer {
   static long attempt_send(Transfer* t, int fd) {
     auto* s = static_cast<Send*>(t);
     auto done = static_cast<size_t>(s->done);
-    long n = raw_syscall(SYS_sendto, fd, sys_arg(s->buf + done), static_cast<long>(s->size - done), s->flags | later(t),
-                         sys_arg(s->to), s->to_size);
+    long n = raised_by(raw_syscall(SYS_sendto, fd, sys_arg(s->buf + done), static_cast<long>(s->size - done), s->flags | later(t),
+                         sys_arg(s->to), s->to_size));
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
     return static_cast<size_t>(s->done) < s->size ? -EAGAIN : s->done;
@@ -102,13 +103,13 @@ struct SendMsg : Transfer {
     auto* s = static_cast<SendMsg*>(t);
     long n;
     if (s->done == 0) {
-      n = raw_syscall(SYS_sendmsg, fd, sys_arg(s->msg), s->flags | MSG_DONTWAIT);
+      n = raised_by(raw_syscall(SYS_sendmsg, fd, sys_arg(s->msg), s->flags | MSG_DONTWAIT));
     } else {
       IovTail rest(s->msg->msg_iov, static_cast<int>(s->msg->msg_iovlen), static_cast<size_t>(s->done));
       msghdr part{};
       part.msg_iov = rest.iov();
       part.msg_iovlen = static_cast<size_t>(rest.count());
-      n = raw_syscall(SYS_sendmsg, fd, sys_arg(&part), s->flags | later(t));
+      n = raised_by(raw_syscall(SYS_sendmsg, fd, sys_arg(&part), s->flags | later(t)));
     }
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
@@ -125,7 +126,7 @@ struct SendMmsg : Transfer {
 
   static long attempt_sendmmsg(Transfer* t, int fd) {
     auto* s = static_cast<SendMmsg*>(t);
-    long n = raw_syscall(SYS_sendmmsg, fd, sys_arg(s->msgs + s->done), s->count - s->done, s->flags | MSG_DONTWAIT);
+    long n = raised_by(raw_syscall(SYS_sendmmsg, fd, sys_arg(s->msgs + s->done), s->count - s->done, s->flags | MSG_DONTWAIT));
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
     return s->done < s->count ? -EAGAIN : s->done;

@@ -99,7 +99,7 @@ bool sleep_idle(M* m) {
   m->note.clear();
   sched.lock.unlock();
   // Whoever runs next here sets its own mask; meanwhile sysmon takes the process's signals as main would.
-  if (!polls && m->kmask != kAllMasked) set_kernel_mask(m, kAllMasked);
+  if (!polls && m->kmask != kIdleMask) set_kernel_mask(m, kIdleMask);
 
   bool woken = false;
   int n_events = 0;

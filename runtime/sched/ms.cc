@@ -65,7 +65,7 @@ void* m_main(void* arg) {
   g0->system = true;
   g0->m.store(m, std::memory_order_relaxed);
   m->cur = g0;
-  m->kmask = ~kUnmaskable;
+  m->kmask = kIdleMask;
   m->libc_tp = g0->tp;
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   tls_g = g0;

@@ -25,6 +25,7 @@ constinit std::atomic<uint64_t> process_signals{0};
 constinit std::atomic<uint64_t> held_signals{0};
 constinit Hook route_process_signals = nullptr;
 constinit SignalHook take_process_signals = nullptr;
+constinit RaisedHook drop_raised_signals = nullptr;
 constinit MaskHook mask_for_sysmon = nullptr;
 constinit TraceHooks trace_hooks{};
 constinit Commit end_commit = nullptr;
@@ -81,6 +82,8 @@ MN_INLINE G* pick_local(M* m) {
 // Kernel threads have one mask and one alternate stack each: those of the G that runs.
 __attribute__((noinline)) void give_signal_state(M* m, G* g) {
   if (g->sigmask != m->kmask) {
+    if (MN_UNLIKELY((m->may_hold & ~g->sigmask) != 0)) drop_raised_signals(m->may_hold & ~g->sigmask);
+    m->may_hold = g->sigmask & kRaised;
     set_kernel_mask(m, g->sigmask);
     // What the kernel held came at once, to whoever is switched from. g's handler runs before g goes on, as it would.
     uint64_t due = process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed);

@@ -96,7 +96,8 @@ struct M {
   Commit commit = nullptr;
   void* commit_arg = nullptr;
   G* prev = nullptr;
-  uint64_t kmask = 0;  // the kernel's signal mask of this thread
+  uint64_t kmask = 0;      // the kernel's signal mask of this thread
+  uint64_t may_hold = 0;   // of kRaised: those that a G has blocked here since the last that opened them
   AltStack altstack;   // and its alternate stack
   bool spinning = false;
   bool wired = false;            // belongs to one G, has no P
@@ -229,11 +230,17 @@ using SignalHook = void (*)(G* g);
 extern SignalHook deliver_signals;
 // G's from now on: those of either sort that g, which is about to run, does not block.
 extern SignalHook take_process_signals;
+// Signals that the kernel may have raised for a G and that its M's kernel thread still holds (thread/raised.h).
+constexpr uint64_t kRaised = uint64_t{1} << 12 | uint64_t{1} << 24;  // SIGPIPE, SIGXFSZ
+using RaisedHook = void (*)(uint64_t signals);
+extern RaisedHook drop_raised_signals;
 // What sysmon is to block: what main does, but for what other Gs take (thread/route.h). Null: all.
 using MaskHook = uint64_t (*)();
 extern MaskHook mask_for_sysmon;
 void set_kernel_mask(M* m, uint64_t mask);
 constexpr uint64_t kAllMasked = ~kUnmaskable;
+// Of an M that runs no G: no G's mask is the same, so each has its own set when it runs next.
+constexpr uint64_t kIdleMask = ~uint64_t{0};
 
 // --- find.cc
 G* find_runnable(M* m);  // on g0; sleeps until there is work; null: the scheduler stops

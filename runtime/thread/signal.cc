@@ -41,6 +41,7 @@
 #include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
+#include "runtime/thread/raised.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/standin.h"
 #include "runtime/thread/thread.h"
@@ -83,6 +84,7 @@ void call_in_vfork_child(int sig, siginfo_t* info, void* uc) {
 
 void set_mask(G* g, uint64_t mask) {
   g->sigmask = mask & ~kUnmaskable;
+  g->m.load(std::memory_order_relaxed)->may_hold |= g->sigmask & kRaised;
   set_kernel_mask(g->m.load(std::memory_order_relaxed), g->sigmask);
   // Afterwards: what the kernel holds comes to this thread, at once, and not to sysmon.
   g = this_g();
@@ -257,7 +259,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
       if (sched.sysmon_asleep.load(std::memory_order_seq_cst)) sysmon_wake();
       return;
     }
-    note_signal(g, sig, info, Sent::kToProcess);
+    note_signal(g, sig, info, was_raised(sig, info) ? Sent::kToThread : Sent::kToProcess);
     if (g->wired) g->note.signal();  // it may be about to sleep
     return;
   }
@@ -377,6 +379,7 @@ void signals_init() {
       signal_action(sig, &present, nullptr);
   }
   deliver_signals = deliver;
+  raised_init();
   routes_init();
 }
 
