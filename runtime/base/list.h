@@ -39,6 +39,20 @@ class Fifo {
     return node;
   }
 
+  // False: it is not there.
+  bool remove(T* node) {
+    T* before = nullptr;
+    for (T* at = head_; at != nullptr; before = at, at = at->*Link) {
+      if (at != node) continue;
+      (before != nullptr ? before->*Link : head_) = node->*Link;
+      if (tail_ == node) tail_ = before;
+      node->*Link = nullptr;
+      --size_;
+      return true;
+    }
+    return false;
+  }
+
   unsigned size() const { return size_; }
   void clear() { *this = Fifo{}; }
 

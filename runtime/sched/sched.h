@@ -212,6 +212,8 @@ enum class Place { kNext, kTail };
 void ready(G* g, Place place = Place::kNext);
 // The same for several, in order, at the tail. One of them the caller, g0, will run itself.
 void ready_all(Fifo<G, &G::next>& gs);
+// g, which is runnable, is to run before others that wait here, if it can be found (soon.cc).
+void run_soon(G* g);
 // Lets others run. False: there was nobody.
 bool yield_now();
 // The same when the running G has had its time: who woke up meanwhile goes before those who compute, too.

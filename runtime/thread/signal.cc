@@ -305,6 +305,7 @@ void signal_alert(G* g, int sig) {
   else
     raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
   if (signal_waiter_poke(g, sig)) return;
+  if (g->state == GState::kRunnable && (g->sigmask & bit(sig)) == 0) return run_soon(g);
   M* m = g->m.load(std::memory_order_relaxed);
   if (g->state != GState::kRunning || m == nullptr || (g->sigmask & bit(sig)) != 0) return;
   if (!signal_is_caught(sig) && !may_be_probe(sig)) return;

@@ -47,12 +47,13 @@ void kernel_mask(uint64_t mask) {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&mask), 0, 8);
 }
 
-void set_waits(G* g, uint64_t set) {
-  enter();
+void set_waits(G* g, uint64_t set, bool blocks = false) {
+  M* m = enter();
   {
     SpinGuard guard(g_waits_lock);
     g->sigwaits.store(set, std::memory_order_relaxed);
   }
+  if (blocks) release_p(m);
   leave();
 }
 
@@ -104,7 +105,8 @@ int signal_wait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   if (timeout != nullptr && __builtin_add_overflow(now_ns(), timespec_ns(*timeout), &deadline)) deadline = kForever;
   siginfo_t got{};
   cancel_signal_is_harmless();
-  set_waits(g, wanted);
+  bool only_looks = timeout != nullptr && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
+  set_waits(g, wanted, !only_looks);
   // The M is ours until set_waits() enters libmn again.
   kernel_mask(g->sigmask | kPokeBit);
   long result;
@@ -149,7 +151,7 @@ long signal_masked_call(const sigset_t* mask, long (*call)(const uint64_t* mask,
   cancellation_point();
   uint64_t before = g->sigmask;
   g->sigsuspended = true;
-  set_waits(g, ~during);
+  set_waits(g, ~during, true);
   kernel_mask(kAllMasked | kPokeBit);  // a cancellation, too, must find the call or be found
   long result = -EINTR;
   if ((signal_pending(g) & ~during) != 0) {
