@@ -16,7 +16,7 @@ constexpr uint32_t kOsXsave = 1 << 27;                   // CPUID 1, ecx
 constexpr uint32_t kXsavec = 1 << 1, kXgetbv1 = 1 << 2;  // CPUID 0xd, 1, eax
 constexpr size_t kLegacyBytes = 512, kHeaderBytes = 64;
 constexpr size_t kRedZone = 128;
-constexpr size_t kPushed = 8 * (1 + 1 + 15);  // program counter, flags, general registers
+constexpr size_t kPushed = 8 * (1 + 1 + 15 + 1);  // program counter, flags, general registers, the gap's size
 constexpr int kFirstExtended = 2;             // components 0 and 1 are the legacy area
 constexpr int kComponents = 63;
 
@@ -56,15 +56,39 @@ enum MnSaveKind : uint32_t { kFxsave = 0, kXsave = 1, kXsavec = 2 };
 MN_HIDDEN constinit MnSavePlan mn_save_plain{};
 MN_HIDDEN constinit MnSavePlan mn_save_tiles{};  // bytes 0: there are none
 MN_HIDDEN constinit uint32_t mn_save_kind = kFxsave;
-using MnInjectTarget = void (*)();
+// What inject.S pushes, at rbp.
+struct MnInjectedFrame {
+  greg_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, gap, rax, flags, pc;
+};
+static_assert(sizeof(MnInjectedFrame) == 8 * 18);
+using MnInjectTarget = void (*)(MnInjectedFrame* frame, void* area, const MnSavePlan* plan);
 MN_HIDDEN constinit MnInjectTarget mn_inject_target = nullptr;
 MN_HIDDEN void mn_inject_stub();
+[[noreturn]] MN_HIDDEN void mn_inject_resume(ucontext_t* uc, void* area, const MnSavePlan* plan);
 }
 
 namespace mn {
 
-bool inject_init(void (*target)()) {
-  mn_inject_target = target;
+struct Injected {
+  MnInjectedFrame* frame;
+  void* area;
+  const MnSavePlan* plan;
+};
+
+namespace {
+
+using Target = void (*)(const Injected& interrupted);
+constinit Target g_target = nullptr;
+
+void begin(MnInjectedFrame* frame, void* area, const MnSavePlan* plan) {
+  g_target({frame, area, plan});
+}
+
+}  // namespace
+
+bool inject_init(void (*target)(const Injected& interrupted)) {
+  g_target = target;
+  mn_inject_target = begin;
   mn_save_plain = {kLegacyBytes + kHeaderBytes, 0, 0};
   uint32_t a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return false;
@@ -92,11 +116,29 @@ bool inject_sees_tiles(const ucontext_t* uc) {
   return (*reinterpret_cast<const uint64_t*>(area + kLegacyBytes) & kTiles) != 0;
 }
 
-void inject_call(siginfo_t* info, ucontext_t* uc) {
+void inject_describe(const Injected& interrupted, ucontext_t* uc) {
+  constexpr greg_t kUserSegments = 0x002b'0000'0000'0033;  // cs, and ss at the top
+  const MnInjectedFrame& f = *interrupted.frame;
+  auto& regs = uc->uc_mcontext.gregs;
+  regs[REG_R8] = f.r8, regs[REG_R9] = f.r9, regs[REG_R10] = f.r10, regs[REG_R11] = f.r11;
+  regs[REG_R12] = f.r12, regs[REG_R13] = f.r13, regs[REG_R14] = f.r14, regs[REG_R15] = f.r15;
+  regs[REG_RDI] = f.rdi, regs[REG_RSI] = f.rsi, regs[REG_RBP] = f.rbp, regs[REG_RBX] = f.rbx;
+  regs[REG_RDX] = f.rdx, regs[REG_RAX] = f.rax, regs[REG_RCX] = f.rcx;
+  regs[REG_RIP] = f.pc, regs[REG_EFL] = f.flags, regs[REG_CSGSFS] = kUserSegments;
+  regs[REG_RSP] = reinterpret_cast<greg_t>(&interrupted.frame->pc) + static_cast<greg_t>(kRedZone + 8);
+  uc->uc_mcontext.fpregs = static_cast<fpregset_t>(interrupted.area);
+}
+
+void inject_go_on(const Injected& interrupted, ucontext_t* uc) {
+  mn_inject_resume(uc, interrupted.area, interrupted.plan);
+}
+
+void inject_call(siginfo_t* info, ucontext_t* uc, bool gap) {
   auto& regs = uc->uc_mcontext.gregs;
   auto* record = reinterpret_cast<greg_t*>(info) + 2;
   record[0] = regs[REG_RIP];
   record[1] = regs[REG_RSP] - static_cast<greg_t>(kRedZone + 8);
+  record[2] = gap ? kInjectGap : 0;
   regs[REG_RSP] = reinterpret_cast<greg_t>(record);
   regs[REG_RIP] = reinterpret_cast<greg_t>(&mn_inject_stub);
 }

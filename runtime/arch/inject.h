@@ -19,11 +19,22 @@
 
 namespace mn {
 
+// What the call keeps of the interrupted code; `target` is given it.
+struct Injected;
+
 // Must precede the others. `target` runs in every injected call. False: this CPU's state cannot be saved.
-bool inject_init(void (*target)());
+bool inject_init(void (*target)(const Injected& interrupted));
+
+// What `target` may do instead of returning: the interrupted code, as a ucontext, and going on as it says by then, which
+// may be elsewhere. The ucontext must lie on the stack that `target` runs on. Its fpregs are those that will be loaded.
+// (A handler may write below the stack pointer that it is told, as with a frame of the kernel's in between: with a gap
+// it finds nothing there that is needed.)
+void inject_describe(const Injected& interrupted, ucontext_t* uc);
+[[noreturn]] void inject_go_on(const Injected& interrupted, ucontext_t* uc);
 
 // Stack that a call takes below the interrupted stack pointer, not counting what `target` uses. `tiles`: when AMX is in
-// use.
+// use. The gap may be left out.
+constexpr size_t kInjectGap = 1024;
 size_t inject_stack(bool tiles);
 bool inject_sees_tiles(const ucontext_t* uc);
 
@@ -31,6 +42,6 @@ bool inject_sees_tiles(const ucontext_t* uc);
 //
 // The words that the landing needs are put into *info, which nobody reads any more, and not where a call would have put
 // them: right below the red zone begins the kernel's frame, and its end says that the vector registers are in it.
-void inject_call(siginfo_t* info, ucontext_t* uc);
+void inject_call(siginfo_t* info, ucontext_t* uc, bool gap);
 
 }  // namespace mn

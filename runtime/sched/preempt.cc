@@ -116,7 +116,9 @@ bool interruptible(uintptr_t pc) {
   return true;
 }
 
-bool has_room(const G* g, const ucontext_t* uc) {
+// *on_own: on the thread's own stack, where there is room for the gap.
+bool has_room(const G* g, const ucontext_t* uc, bool* on_own) {
+  *on_own = false;
   auto sp = static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RSP]);
   size_t need = inject_stack(inject_sees_tiles(uc));
   auto base = address(g->altstack.sp);
@@ -124,7 +126,8 @@ bool has_room(const G* g, const ucontext_t* uc) {
   if (alternate.holds(sp)) return false;
   Range own = g_main_stack;
   if (g->slot != nullptr) own = {address(g->stack_base), address(g->stack_base) + g->stack_size};
-  if (own.holds(sp)) return sp - own.low > need + kToSpare;
+  *on_own = own.holds(sp);
+  if (*on_own) return sp - own.low > need + kInjectGap + kToSpare;
   // The kernel's frame, and ours, unless they are elsewhere.
   auto here = address(__builtin_frame_address(0));
   return !alternate.holds(here) && here < sp && sp - here >= need;
@@ -167,8 +170,10 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
                                                     request.tick.load(std::memory_order_relaxed));
   if (!meant || g->system || g->wired) return request.asked.store(false, std::memory_order_relaxed);
   auto* uc = static_cast<ucontext_t*>(context);
-  if (g->locks == 0 && interruptible(static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RIP])) && has_room(g, uc)) {
-    inject_call(info, uc);
+  bool on_own;
+  if (g->locks == 0 && interruptible(static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RIP])) &&
+      has_room(g, uc, &on_own)) {
+    inject_call(info, uc, on_own);
     return request.asked.store(false, std::memory_order_relaxed);
   }
   uint32_t none = kNone;
@@ -199,14 +204,28 @@ int make_timer(int ktid) {
   return raw_syscall(SYS_timer_create, thread_cpu_clock(ktid), sys_arg(&event), sys_arg(&id)) == 0 ? id : -1;
 }
 
+// A signal came meanwhile: its handler is told of the code that was interrupted, as natively, and that goes on as the
+// handler says. Not inlined: its frame is large.
+MN_NOINLINE void deliver_interrupted(G* g, const Injected& interrupted, int type, int saved_errno) {
+  ucontext_t uc{};
+  inject_describe(interrupted, &uc);
+  deliver_signals_to(g, &uc);
+  real.pthread_setcanceltype(type, nullptr);
+  errno = saved_errno;
+  inject_go_on(interrupted, &uc);
+}
+
 // What injected calls run: outside, at any instruction of the program's.
-void give_way() {
+void give_way(const Injected& interrupted) {
   int saved_errno = errno;
   int type = PTHREAD_CANCEL_DEFERRED;
   real.pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
   enter();
   if (somebody_waits()) yield_preempted();
-  leave();
+  G* g = this_g();
+  leave_undelivered();
+  if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0))
+    deliver_interrupted(g, interrupted, type, saved_errno);
   real.pthread_setcanceltype(type, nullptr);
   errno = saved_errno;
 }

@@ -25,6 +25,7 @@ constinit std::atomic<uint64_t> process_signals{0};
 constinit std::atomic<uint64_t> held_signals{0};
 constinit Hook route_process_signals = nullptr;
 constinit SignalHook take_process_signals = nullptr;
+constinit SignalContextHook deliver_signals_to = nullptr;
 constinit RaisedHook drop_raised_signals = nullptr;
 constinit MaskHook mask_for_sysmon = nullptr;
 constinit TraceHooks trace_hooks{};

@@ -30,6 +30,8 @@
 // Order of locks: timer heap -> wait-queue bucket -> Sched::lock -> (none). Stack-pool locks nest in nothing.
 #pragma once
 
+#include <ucontext.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -180,13 +182,19 @@ MN_INLINE M* enter() {
   return m;
 }
 
-MN_INLINE void leave() {
+// The same without a look for signals that were deferred.
+MN_INLINE void leave_undelivered() {
   G* g = this_g();
   // Release: what was done inside is complete before sysmon may take the P (pairs with its acquire of `inside`).
   g->m.load(std::memory_order_relaxed)->inside.store(0, std::memory_order_release);
   __asm__ volatile("" ::: "memory");
   g->locks = 0;
   __asm__ volatile("" ::: "memory");
+}
+
+MN_INLINE void leave() {
+  leave_undelivered();
+  G* g = this_g();
   if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0)) leave_slow(g);
 }
 
@@ -230,6 +238,9 @@ extern Hook route_process_signals;
 // Deferred signals are run by this hook when a G leaves (thread/signal.cc); takes the G's pending set.
 using SignalHook = void (*)(G* g);
 extern SignalHook deliver_signals;
+// The same with the code that they interrupt, where that is not the caller; may change it.
+using SignalContextHook = void (*)(G* g, ucontext_t* interrupted);
+extern SignalContextHook deliver_signals_to;
 // G's from now on: those of either sort that g, which is about to run, does not block.
 extern SignalHook take_process_signals;
 // Signals that the kernel may have raised for a G and that its M's kernel thread still holds (thread/raised.h).

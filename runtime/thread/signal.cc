@@ -234,6 +234,14 @@ void deliver(G* g) {
   deliver_on(g, nullptr);
 }
 
+// Hook of a preempted thread that goes on.
+void deliver_to(G* g, ucontext_t* interrupted) {
+  set_mask_of(interrupted, g->sigmask);
+  interrupted->uc_stack = {g->altstack.sp, g->altstack.sp != nullptr ? g->altstack.flags : SS_DISABLE,
+                           g->altstack.size};
+  deliver_on(g, interrupted);
+}
+
 }  // namespace
 
 void on_signal(int sig, siginfo_t* info, void* context) {
@@ -380,6 +388,7 @@ void signals_init() {
       signal_action(sig, &present, nullptr);
   }
   deliver_signals = deliver;
+  deliver_signals_to = deliver_to;
   raised_init();
   routes_init();
 }

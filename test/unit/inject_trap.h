@@ -31,7 +31,7 @@ class InjectOnTrap {
   static void OnTrap(int, siginfo_t* info, void* context) {
     auto* uc = static_cast<ucontext_t*>(context);
     stack_pointer_ = static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RSP]);
-    mn::inject_call(info, uc);
+    mn::inject_call(info, uc, true);
   }
 
   static inline uintptr_t stack_pointer_ = 0;

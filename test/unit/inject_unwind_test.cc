@@ -43,7 +43,7 @@ class InjectUnwind : public testing::Test {
 };
 
 TEST_F(InjectUnwind, LibgccReachesTheBottom) {
-  ASSERT_TRUE(mn::inject_init([] { _Unwind_Backtrace(Note, nullptr); }));
+  ASSERT_TRUE(mn::inject_init([](const mn::Injected&) { _Unwind_Backtrace(Note, nullptr); }));
   mn_test_caller();
   EXPECT_TRUE(HasFunction(mn_test_interrupted));
   EXPECT_TRUE(HasFunction(mn_test_caller));
@@ -53,7 +53,7 @@ TEST_F(InjectUnwind, LibgccReachesTheBottom) {
 TEST_F(InjectUnwind, EveryInstructionOfTheLanding) {
   static int steps, lost;
   steps = lost = 0;
-  ASSERT_TRUE(mn::inject_init([] {}));
+  ASSERT_TRUE(mn::inject_init([](const mn::Injected&) {}));
   struct sigaction step {};
   struct sigaction old;
   // Single steps from the breakpoint on, until the interrupted function has returned.
@@ -61,7 +61,7 @@ TEST_F(InjectUnwind, EveryInstructionOfTheLanding) {
     auto* uc = static_cast<ucontext_t*>(context);
     constexpr greg_t kTrapFlag = 0x100;
     if (steps++ == 0) {
-      mn::inject_call(info, uc);
+      mn::inject_call(info, uc, true);
       uc->uc_mcontext.gregs[REG_EFL] |= kTrapFlag;
       return;
     }
@@ -84,7 +84,7 @@ TEST_F(InjectUnwind, EveryInstructionOfTheLanding) {
 
 #if !TEST_ASAN  // see backtrace_test.cc
 TEST_F(InjectUnwind, ExceptionsPassThrough) {
-  ASSERT_TRUE(mn::inject_init([] { throw std::runtime_error("from an injected call"); }));
+  ASSERT_TRUE(mn::inject_init([](const mn::Injected&) { throw std::runtime_error("from an injected call"); }));
   // Or the compiler would see that nothing is thrown there.
   void (*volatile caller)() = mn_test_caller;
   for (int i = 0; i < 10; ++i) EXPECT_THROW(caller(), std::runtime_error);

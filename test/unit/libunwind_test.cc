@@ -116,7 +116,7 @@ Walk* injected;
 TEST(LibunwindInject, WalksFromAnInjectedCall) {
   Walk walk;
   injected = &walk;
-  ASSERT_TRUE(mn::inject_init([] { mn_test_inner(injected); }));
+  ASSERT_TRUE(mn::inject_init([](const mn::Injected&) { mn_test_inner(injected); }));
   test::InjectOnTrap trap;
   mn_test_interrupted();
   EXPECT_EQ(walk.last, 0);

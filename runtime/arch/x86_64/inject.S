@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The landing of an injected call (inject.h). It begins at a stack pointer R, where inject_call() left two words, the
-// interrupted program counter and S-136, and moves to the interrupted stack pointer S. What it makes below S:
+// The landing of an injected call (inject.h). It begins at a stack pointer R, where inject_call() left three words, the
+// interrupted program counter, S-136 and the size of the gap, and moves to the interrupted stack pointer S. What it
+// makes below S:
 //
 //     S-128        red zone, untouched
 //     S-136        interrupted program counter
 //     S-144        flags
-//     S-264        rax rbx rcx rdx rsi rdi rbp r8 ... r15, rax at the top; rbp points here
-//     below        XSAVE area, at a multiple of 64; rsp points here
+//     S-152        rax
+//     S-160        size of the gap
+//     S-272        rbx rcx rdx rsi rdi rbp r8 ... r15, rbx at the top; rbp points here: struct InjectedFrame
+//     below        the gap, then the XSAVE area, at a multiple of 64; rsp points here
 //
 // The stack pointer is restored by the return instruction, which drops the red zone with the program counter.
+//
+// The target is called with rbp, rsp and the plan. It returns, or goes on by mn_inject_resume(), as a ucontext says.
 
         .macro  PUSH reg
         pushq   %\reg
@@ -54,6 +59,8 @@ mn_inject_stub:
         movq    %rcx, (%rax)
         movq    8(%rsp), %rcx           // rax
         movq    %rcx, -16(%rax)
+        movq    32(%rsp), %rcx          // the gap
+        movq    %rcx, -24(%rax)
         popq    %rcx
         .cfi_restore %rcx
         AT_R    8
@@ -64,8 +71,8 @@ mn_inject_stub:
         .cfi_offset %rax, -152
         pushfq                          // nothing has changed them so far
         .cfi_adjust_cfa_offset 8
-        leaq    -8(%rsp), %rsp
-        .cfi_adjust_cfa_offset 8
+        leaq    -16(%rsp), %rsp
+        .cfi_adjust_cfa_offset 16
         PUSH    rbx
         PUSH    rcx
         PUSH    rdx
@@ -93,7 +100,8 @@ mn_inject_stub:
         testl   $0x60000, %eax
         jz      1f
         leaq    mn_save_tiles(%rip), %rbx
-1:      subq    (%rbx), %rsp
+1:      subq    112(%rsp), %rsp         // the gap
+        subq    (%rbx), %rsp
         andq    $-64, %rsp
         movl    mn_save_kind(%rip), %r12d
         testl   %r12d, %r12d
@@ -119,6 +127,9 @@ mn_inject_stub:
 3:      movl    16(%rbx), %eax
         movl    20(%rbx), %edx
         xrstor64 mn_fresh_state(%rip)
+        movq    %rbp, %rdi
+        movq    %rsp, %rsi
+        movq    %rbx, %rdx
         callq   *mn_inject_target(%rip)
         movl    8(%rbx), %eax
         movl    12(%rbx), %edx
@@ -128,6 +139,9 @@ mn_inject_stub:
 4:      fxsave64 (%rsp)
         fninit
         ldmxcsr mn_fresh_state+24(%rip)
+        movq    %rbp, %rdi
+        movq    %rsp, %rsi
+        movq    %rbx, %rdx
         callq   *mn_inject_target(%rip)
         fxrstor64 (%rsp)
 
@@ -147,12 +161,35 @@ mn_inject_stub:
         POP     rdx
         POP     rcx
         POP     rbx
+        leaq    8(%rsp), %rsp
+        .cfi_adjust_cfa_offset -8
         POP     rax
         popfq
         .cfi_adjust_cfa_offset -8
         ret     $128
         .cfi_endproc
         .size   mn_inject_stub, .-mn_inject_stub
+
+// rdi: ucontext, rsi: XSAVE area, rdx: plan. What is loaded lies below the stack pointer that the ucontext names.
+        .globl  mn_inject_resume
+        .hidden mn_inject_resume
+        .type   mn_inject_resume, @function
+        .p2align 4
+mn_inject_resume:
+        .cfi_startproc
+        .cfi_undefined rip
+        movq    %rdi, %rbx
+        movq    %rdx, %rcx
+        cmpl    $0, mn_save_kind(%rip)
+        je      6f
+        movl    8(%rcx), %eax
+        movl    12(%rcx), %edx
+        xrstor64 (%rsi)
+        jmp     7f
+6:      fxrstor64 (%rsi)
+7:      jmp     mn_go_on
+        .cfi_endproc
+        .size   mn_inject_resume, .-mn_inject_resume
 
 // An XSAVE area that says: no component is in use. Of it only MXCSR is loaded; the rest is reset.
         .section .rodata.mn_fresh_state, "a", @progbits

@@ -69,7 +69,16 @@ mn_interrupted_call:                    // rdi call, rsi ucontext, rdx argument
         movq    %rax, CR2(%rbx)
         fldcw   X87_CONTROL(%rbx)
         ldmxcsr MXCSR(%rbx)
-        pushq   FLAGS(%rbx)
+        jmp     1f
+        .globl  mn_go_on                // rbx: ucontext; the extended state is loaded (inject.S)
+        .hidden mn_go_on
+mn_go_on:
+        movq    RSP(%rbx), %rax
+        movq    RIP(%rbx), %rcx
+        leaq    -136(%rax), %rax
+        movq    %rcx, (%rax)
+        movq    %rax, CR2(%rbx)
+1:      pushq   FLAGS(%rbx)
         popfq
         movq    R8(%rbx), %r8
         movq    R9(%rbx), %r9
