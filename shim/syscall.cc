@@ -21,6 +21,7 @@
 #include "runtime/sync/futex.h"
 #include "runtime/sync/interrupt.h"
 #include "runtime/sync/usermem.h"
+#include "runtime/thread/exec.h"
 #include "runtime/thread/fork.h"
 #include "runtime/thread/kernel_state.h"
 #include "runtime/thread/signal.h"
@@ -146,6 +147,10 @@ long prctl_call(long, long option, long a, long b, long c, long d, long) {
   return ::prctl(static_cast<int>(option), a, b, c, d);
 }
 
+long exec_call(long nr, long a, long b, long c, long d, long e, long f) {
+  return executed([=] { return static_cast<int>(pass(nr, a, b, c, d, e, f)); });
+}
+
 long exit_call(long, long status, long, long, long, long, long) {
   thread_exit_raw(static_cast<int>(status));
 }
@@ -191,6 +196,9 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
       return altstack_call;
     case SYS_exit:
       return may_end(g) ? exit_call : nullptr;
+    case SYS_execve:
+    case SYS_execveat:
+      return exec_call;
     case SYS_fork:
       return fork_call;
     case SYS_clone:
@@ -223,6 +231,8 @@ SystemCall* target(long nr, const long args[5]) {
     case SYS_rt_sigaction:
     case SYS_sigaltstack:
     case SYS_exit:
+    case SYS_execve:
+    case SYS_execveat:
     case SYS_fork:
     case SYS_clone:
     case SYS_clone3:

@@ -286,9 +286,13 @@ void signals_end(G* g) {
   if (MN_UNLIKELY(due != 0)) give_to_others(g, due, forget_notes);
 }
 
-void signals_to_kernel() {
+void noted_to_kernel() {
   uint64_t due = process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed);
   for (; due != 0; due &= due - 1) give_to_kernel(__builtin_ctzll(due) + 1);
+}
+
+void signals_to_kernel() {
+  noted_to_kernel();
   routes_reset();
 }
 

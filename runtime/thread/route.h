@@ -77,6 +77,8 @@ void signals_begin(G* g);
 // The same of g that ends, whose mask is of no matter from now on. What was sent to it alone is lost with it. Inside.
 void signals_end(G* g);
 
+// What is noted for the process the kernel gets. By a thread that ends what takes notes.
+void noted_to_kernel();
 // The scheduler has stopped: what was noted for the process the kernel keeps. The caller is the only thread.
 void signals_to_kernel();
 
