@@ -6,7 +6,7 @@
 //   free   TLS and TCB made, stack as the last thread left it     P::free_gs or StackClass::free
 //   dry    memory returned to the system                     StackClass::dry; what must outlive it is in the record
 //
-// What must outlive it is libc's TLS segment: it points to malloc's per-thread cache, which would leak otherwise.
+// What must outlive it is what libc keeps for the next thread (libc_state.h): malloc's cache would leak otherwise.
 #include "runtime/sched/gpool.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ G* adopt_slot(StackClass* c, char* slot) {
 
 // Inside. A G whose TCB is not made yet has tp == null.
 G* take(StackClass* c, M* m, DrySlot* was_dry) {
-  was_dry->has_libc_tls = false;
+  was_dry->kept = {};
   bool local = c == g_local_class && m->p != nullptr;
   if (local && !m->p->free_gs.empty()) return m->p->free_gs.pop();
   SpinGuard guard(c->lock);
@@ -175,7 +175,7 @@ bool make_tls(G* g, const DrySlot& dry) {
   StackClass* c = g->stack_class;
   char* tcb = tcb_of_slot(c, g->slot);
   if (!tcb_create(tcb, static_cast<int>(g->tid))) return false;
-  if (dry.has_libc_tls) memcpy(tcb + tcb_layout.libc_tls, dry.libc_tls, tcb_layout.libc_tls_size);
+  libc_state_begin(tcb, dry.kept);
   g->tp = tcb;
   return true;
 }
@@ -229,11 +229,9 @@ void put_back(G* g) {
 // Gives its memory back; nobody looks at it any more.
 void dry(G* g) {
   StackClass* c = g->stack_class;
-  DrySlot record{g->slot, false, {}};
+  DrySlot record{g->slot, {}};
   if (g->tp != nullptr) {
-    size_t size = tcb_layout.libc_tls_size;
-    record.has_libc_tls = size <= sizeof record.libc_tls;
-    if (record.has_libc_tls) memcpy(record.libc_tls, static_cast<char*>(g->tp) + tcb_layout.libc_tls, size);
+    record.kept = libc_state_kept(g->tp);
     tcb_discard(g->tp);
   }
   advise_memory(record.slot + c->guard_size, c->stride - c->guard_size, MADV_DONTNEED);

@@ -7,6 +7,7 @@
 
 #include "runtime/base/text.h"
 #include "runtime/os/kernel_thread.h"
+#include "runtime/os/libc_state.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -151,6 +152,7 @@ void* creator_main(void*) {
       real.pthread_attr_destroy(&attr);
       tcb_find_stackblock(base, size);
     }
+    libc_state_learn(tcb_layout.stackblock);
   }
   for (;;) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();

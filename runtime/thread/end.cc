@@ -12,10 +12,10 @@
 
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <locale.h>
 #include <stdlib.h>
 
 #include "runtime/arch/context.h"
+#include "runtime/os/libc_state.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
@@ -146,7 +146,7 @@ void ends_init() {
 void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();
-  ::uselocale(LC_GLOBAL_LOCALE);
+  libc_state_end();
   vanish(g, 0);
 }
 
