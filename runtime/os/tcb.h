@@ -48,8 +48,10 @@ struct TcbLayout {
   size_t libc_tls_filled = 0;
 };
 
-// Policy and parameters in the TCB are the thread's (glibc's ATTR_FLAG_SCHED_SET and ATTR_FLAG_POLICY_SET).
-constexpr int kFlagsSchedulingTold = 0x60;
+// Of TcbLayout::flags: priority and policy in the TCB are what the thread was given (glibc's ATTR_FLAG_SCHED_SET and
+// ATTR_FLAG_POLICY_SET).
+constexpr int kFlagParamSet = 0x20, kFlagPolicySet = 0x40;
+constexpr int kFlagsSchedulingTold = kFlagParamSet | kFlagPolicySet;
 
 extern TcbLayout tcb_layout;
 

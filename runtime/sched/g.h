@@ -36,6 +36,14 @@ struct Unfinished {
   void (*end)(Unfinished* self);  // outside
 };
 
+// The last entry of a dead thread's list of robust mutexes (thread/wire.h), laid out as one of those: the kernel sets a
+// bit in the word when it has been through the list.
+struct KernelsWord {
+  std::atomic<uint32_t> word{0};  // 0: there was no list
+  uint32_t others[7] = {};
+  void* next = nullptr;
+};
+
 // sigaltstack's; none: sp is null.
 struct AltStack {
   void* sp = nullptr;
@@ -98,6 +106,7 @@ struct G {
   // Life (thread/join.cc): kLife* bits; the joiner to wake.
   std::atomic<uint32_t> life{0};
   std::atomic<G*> joiner{nullptr};
+  KernelsWord kernels_word;
 
   // Memory (gpool.cc)
   StackClass* stack_class = nullptr;

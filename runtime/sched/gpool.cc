@@ -198,6 +198,7 @@ void reset_life(G* g) {
   g->result = nullptr;
   g->life.store(0, std::memory_order_relaxed);
   g->joiner.store(nullptr, std::memory_order_relaxed);
+  g->kernels_word.word.store(0, std::memory_order_relaxed);
 }
 
 // Some of those that stayed free since the last time, off libc's list.
@@ -277,13 +278,9 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
   reset_life(g);
   g_slot_of(g->tp) = g;
   g->user_stack = user_stack != nullptr;
-  if (g->user_stack) {
-    g->stack_base = static_cast<char*>(user_stack);
-    g->stack_size = stack_size;
-  } else {
-    g->stack_base = g->slot + c->stride - stack_size;
-    g->stack_size = stack_size;
-  }
+  // A page's begin, as with glibc: TLS and TCB take more than what is added to the size for that.
+  g->stack_base = g->user_stack ? static_cast<char*>(user_stack) : g->slot + c->stride - round_up(stack_size, kPageSize);
+  g->stack_size = stack_size;
   tcb_set_stack(g->tp, g->stack_base, g->stack_size);
   return g;
 }

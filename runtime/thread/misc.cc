@@ -10,21 +10,43 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
+
+namespace {
+
+int copy_affinity(pthread_t t, pthread_attr_t* attr) {
+  constexpr size_t kMostBytes = 4096;  // 32,768 CPUs
+  alignas(cpu_set_t) char cpus[kMostBytes];
+  for (size_t size = 32; size <= kMostBytes; size *= 2) {
+    auto* set = reinterpret_cast<cpu_set_t*>(cpus);
+    int error = thread_getaffinity(t, size, set);
+    if (error == 0) return real.pthread_attr_setaffinity_np(attr, size, set);
+    if (error != EINVAL) return error;
+  }
+  return EINVAL;
+}
+
+}  // namespace
 
 int thread_getattr(pthread_t t, pthread_attr_t* attr) {
   G* g = thread_g(t);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getattr_np(t, attr);
   int error = real.pthread_attr_init(attr);
   if (error != 0) return error;
+  const Told told = told_of(g);
   real.pthread_attr_setstack(attr, g->stack_base, g->stack_size);
   real.pthread_attr_setguardsize(attr, g->user_stack ? 0 : g->guard_size);
-  if (g->explicit_policy) ::pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+  real.pthread_attr_setschedpolicy(attr, told.policy);
+  real.pthread_attr_setschedparam(attr, &told.param);
+  if (g->explicit_policy) real.pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
   bool detached = (g->life.load(std::memory_order_relaxed) & kDetached) != 0;
   real.pthread_attr_setdetachstate(attr, detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
-  return 0;
+  error = copy_affinity(t, attr);
+  if (error != 0) real.pthread_attr_destroy(attr);
+  return error;
 }
 
 namespace {
