@@ -12,6 +12,7 @@
 #include "runtime/os/libc_version.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/stack_prot.h"
 #include "runtime/os/syscall.h"
 #include "runtime/os/tcb_list.h"
 #include "runtime/os/tls_images.h"
@@ -206,6 +207,7 @@ const char* tcb_discover() {
   g_init_argument = libc_minor() < 41;
   tls_images_learn(static_cast<char*>(tp) + l.libc_tls);
   tcb_list_find();
+  stack_prot_find();
   return nullptr;
 }
 

@@ -16,6 +16,7 @@
 
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/stack_prot.h"
 #include "runtime/os/tcb.h"
 #include "runtime/os/tcb_list.h"
 #include "runtime/sched/arena.h"
@@ -46,6 +47,8 @@ constinit StackClass* g_local_class = nullptr;
 // Guard markers live in page tables, which a larger guard would fill.
 constexpr size_t kMostMarkers = size_t{2} << 20;
 constinit bool g_guard_install = false;
+constinit bool g_executable = false;  // stacks were so when it was last looked at
+constexpr int kReadWriteExecute = PROT_READ | PROT_WRITE | PROT_EXEC;
 constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
 constinit std::atomic<bool> g_scavenge{false};
 constinit std::atomic<int64_t> g_last_scavenge{0};
@@ -108,15 +111,33 @@ bool install_guard(char* slot, size_t size) {
   return protect_memory(slot, size, PROT_NONE) == 0;
 }
 
+void announce(Arena* arena) {
+  stack_prot_add(arena->base, static_cast<size_t>(arena->end - arena->base));
+}
+
+// Stacks became executable, and guards that are PROT_NONE with them.
+MN_COLD void restore_guards() {
+  g_executable = true;
+  // Acquire: pairs with new_arena.
+  for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
+    StackClass* c = a->cls;
+    SpinGuard guard(c->lock);
+    if (c->guard_size == 0 || (g_guard_install && c->guard_size <= kMostMarkers)) continue;
+    char* end = c->arena_end == a->end ? c->cursor : a->end;
+    for (char* slot = a->base; slot < end; slot += c->stride) protect_memory(slot, c->guard_size, PROT_NONE);
+  }
+}
+
 bool new_arena_locked(StackClass* c) {
   size_t slots = kArenaBytes / c->stride;
   if (slots < 1) slots = 1;
   if (slots > kArenaSlots * 64) slots = kArenaSlots * 64;
   size_t header = kPageSize;
-  auto* base = static_cast<char*>(map_memory(header + slots * c->stride));
+  const bool executable = stacks_are_executable();
+  auto* base = static_cast<char*>(map_memory(header + slots * c->stride, executable));
   while (base == nullptr && slots > 1) {
     slots /= 2;
-    base = static_cast<char*>(map_memory(header + slots * c->stride));
+    base = static_cast<char*>(map_memory(header + slots * c->stride, executable));
   }
   if (base == nullptr) return false;
   advise_memory(base, header + slots * c->stride, MADV_NOHUGEPAGE);
@@ -126,6 +147,9 @@ bool new_arena_locked(StackClass* c) {
   Arena* head = arenas.load(std::memory_order_relaxed);
   do arena->next = head;
   while (!arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
+  announce(arena);
+  // A library that needs them so may have been loaded since.
+  if (!executable && stacks_are_executable()) protect_memory(base, header + slots * c->stride, kReadWriteExecute);
   return true;
 }
 
@@ -246,6 +270,7 @@ void dry(G* g) {
 }  // namespace
 
 void gpool_init(bool allow_guard_install) {
+  g_executable = stacks_are_executable();
   if (!allow_guard_install) return;
   void* probe = map_memory(kPageSize);
   if (probe == nullptr) return;
@@ -259,6 +284,7 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
   DrySlot dry;
   M* m = enter();
   c = user_stack != nullptr ? find_class(0, 0) : find_class(stack_size, round_up(guard_size, kPageSize));
+  if (MN_UNLIKELY(stacks_are_executable() != g_executable)) restore_guards();
   G* g = c != nullptr ? take(c, m, &dry) : nullptr;
   leave();
   if (g == nullptr) return nullptr;
@@ -300,6 +326,10 @@ G* gpool_get_system() {
 size_t gpool_stack_bytes(const G* g) {
   if (g->user_stack) return g->stack_size;
   return static_cast<size_t>(reinterpret_cast<const char*>(g) - g->stack_base);
+}
+
+void gpool_announce() {
+  for (Arena* a = arenas.load(std::memory_order_relaxed); a != nullptr; a = a->next) announce(a);
 }
 
 bool gpool_has_surplus() {
@@ -361,6 +391,7 @@ void gpool_reset_after_fork(G* self) {
   }
   ++g_list_era;
   tcb_list_reset_after_fork();
+  stack_prot_reset_after_fork();
   self->listed = g_list_era;
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/os/libc_state.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/stack_prot.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/netpoll.h"
@@ -283,6 +284,7 @@ int sched_start_helpers(G* self) {
 
 int sched_start(G* self) {
   bool is_main = self == sched.main_g;
+  stack_prot_begin();
   size_t stride = round_up(sizeof(P), 128);
   char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
   if (ps == nullptr) return EAGAIN;
@@ -295,6 +297,7 @@ int sched_start(G* self) {
   G* g0 = is_main ? gpool_get_system() : nullptr;
   if (is_main && (m0 == nullptr || g0 == nullptr)) return EAGAIN;
   if (int error = sched_start_helpers(self)) return error;
+  gpool_announce();
 
   sched.lock.lock();
   for (int i = sched.nprocs - 1; i >= (is_main ? 1 : 0); --i) put_idle_p_locked(sched.ps[i]);
