@@ -159,6 +159,22 @@ long own_call(long nr, long a, long b, long c, long d, long e, long f) {
   return pass(nr, a, b, c, d, e, f);
 }
 
+// What the kernel does for a thread in the thread's own memory: for main, too, before there are other threads.
+long rseq_call(long nr, long area, long size, long flags, long signature, long e, long f) {
+  thread_wire();
+  long result = pass(nr, area, size, flags, signature, e, f);
+  if (result == 0)
+    self_g()->rseq = flags == 0 ? Rseq{reinterpret_cast<void*>(area), static_cast<uint32_t>(size),
+                                       static_cast<uint32_t>(signature)}
+                                : Rseq{};
+  return result;
+}
+
+long robust_list_call(long nr, long head, long size, long c, long d, long e, long f) {
+  thread_wire();
+  return pass(nr, head, size, c, d, e, f);
+}
+
 long exit_call(long, long status, long, long, long, long, long) {
   thread_exit_raw(static_cast<int>(status));
 }
@@ -208,6 +224,11 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
       return action_call;
     case SYS_sigaltstack:
       return altstack_call;
+    case SYS_rseq:
+      return rseq_call;
+    case SYS_set_robust_list:
+    case SYS_get_robust_list:
+      return robust_list_call;
     case SYS_exit:
       return may_end(g) ? exit_call : nullptr;
     case SYS_fork:
@@ -240,6 +261,9 @@ SystemCall* target(long nr, long a, long b) {
     case SYS_rt_sigprocmask:
     case SYS_rt_sigaction:
     case SYS_sigaltstack:
+    case SYS_rseq:
+    case SYS_set_robust_list:
+    case SYS_get_robust_list:
     case SYS_exit:
     case SYS_fork:
     case SYS_clone:

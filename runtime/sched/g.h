@@ -44,6 +44,12 @@ struct KernelsWord {
   void* next = nullptr;
 };
 
+// What the program has registered with rseq(2) for this thread, which is wired then; none: area is null.
+struct Rseq {
+  void* area = nullptr;
+  uint32_t size = 0, signature = 0;
+};
+
 // sigaltstack's; none: sp is null.
 struct AltStack {
   void* sp = nullptr;
@@ -107,6 +113,7 @@ struct G {
   std::atomic<uint32_t> life{0};
   std::atomic<G*> joiner{nullptr};
   KernelsWord kernels_word;
+  Rseq rseq;
 
   // Memory (gpool.cc)
   StackClass* stack_class = nullptr;

@@ -79,7 +79,7 @@ void say_that_main_ended() {
 // What remains when the program's part of the thread is over.
 [[noreturn]] void vanish(G* g, int status) {
   forget_policy(g);
-  if (g->wired) leave_robust_mutexes(g);
+  if (g->wired) leave_kernel_thread(g);
   if (g->slot != nullptr) {
     count_end();
     tcb_retire_self();

@@ -12,6 +12,7 @@
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
+#include "runtime/thread/wire.h"
 
 namespace mn {
 
@@ -89,7 +90,7 @@ int thread_setname(pthread_t t, const char* name) {
   if (g != nullptr && ended(g)) return ENOENT;
   if (g != nullptr) memcpy(g->name, name, size + 1);
   if (moving_main(g)) return MainsName(O_WRONLY).set(name);
-  return g == nullptr || g->slot == nullptr ? real.pthread_setname_np(t, name) : 0;
+  return g == nullptr || g->slot == nullptr || is_kernels(g) ? real.pthread_setname_np(t, name) : 0;
 }
 
 int thread_set_own_name(const char* name) {
@@ -118,6 +119,7 @@ int thread_getname(pthread_t t, char* buf, size_t size) {
   if (moving_main(g)) return size < sizeof g->name ? ERANGE : MainsName(O_RDONLY).get(buf, size);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getname_np(t, buf, size);
   if (ended(g)) return ENOENT;
+  if (is_kernels(g)) return real.pthread_getname_np(t, buf, size);
   if (size < sizeof g->name) return ERANGE;  // as glibc: room for any name is asked for
   memcpy(buf, g->name, sizeof g->name);
   return 0;

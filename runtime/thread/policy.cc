@@ -35,11 +35,6 @@ KernelPolicy* policy_of(G* g) {
   return g->policy;
 }
 
-// A kernel thread of its own, whose id is in its TCB: libc's functions and the kernel know it.
-bool is_kernels(const G* g) {
-  return g->wired && tcb_tid(g->tp) < kFakeTidBase;
-}
-
 bool is_real_time(int policy) {
   return policy == SCHED_FIFO || policy == SCHED_RR;
 }

@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 
 #include "runtime/os/syscall.h"
 #include "runtime/os/tcb.h"
@@ -39,6 +40,10 @@ uintptr_t* last_link(RobustHead* head) {
 
 }  // namespace
 
+bool is_kernels(const G* g) {
+  return g->wired && tcb_tid(g->tp) < kFakeTidBase;
+}
+
 void thread_wire() {
   G* g = self_g();
   if (g->wired && g->slot == nullptr) {  // the kernel's own already
@@ -49,15 +54,21 @@ void thread_wire() {
   enter();
   leave_first_m();
   wire_self();
-  if (g->slot != nullptr) gpool_unlist(g);
+  if (g->slot != nullptr) {
+    gpool_unlist(g);
+    raw_syscall(SYS_prctl, PR_SET_NAME, sys_arg(g->name));
+  }
   tcb_set_tid(g->tp, sys_gettid());
   raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));
   leave();
 }
 
-void leave_robust_mutexes(G* g) {
+void leave_kernel_thread(G* g) {
   RobustHead* head = robust_head(g);
   RobustHead* heir = head;
+  if (g->rseq.area != nullptr)
+    raw_syscall(SYS_rseq, sys_arg(g->rseq.area), g->rseq.size, 1 /* RSEQ_FLAG_UNREGISTER */, g->rseq.signature);
+  g->rseq = {};
   const bool any = head->list != reinterpret_cast<void**>(head) || head->pending != nullptr;
   enter();
   if (g->slot != nullptr) {
@@ -77,7 +88,11 @@ void leave_robust_mutexes(G* g) {
   if (g->slot != nullptr) {
     head->list = reinterpret_cast<void**>(head);
     head->pending = nullptr;
-    raw_syscall(SYS_set_robust_list, sys_arg(heir), sizeof(RobustHead));
+    RobustHead* present = nullptr;
+    size_t size = 0;
+    raw_syscall(SYS_get_robust_list, 0, sys_arg(&present), sys_arg(&size));
+    // Else it is one of the program's own.
+    if (present == head) raw_syscall(SYS_set_robust_list, sys_arg(heir), sizeof(RobustHead));
     tcb_set_tid(g->tp, static_cast<int>(g->tid));
     gpool_list(g);
   }
