@@ -20,7 +20,7 @@ constexpr size_t kLeastRest = 2048;
 constinit size_t g_default_stack = 0;
 constinit size_t g_default_guard = kPageSize;
 constinit std::atomic<bool> g_default_is_set{false};
-constinit size_t g_flags_at = 0;  // of an attribute object's flags; 0: not found
+constinit bool g_is_laid_out = false;  // an attribute object is as find_flags() says
 
 void read_defaults() {
   pthread_attr_t attr;
@@ -31,21 +31,16 @@ void read_defaults() {
   if (options.stack_size != 0) g_default_stack = round_up(options.stack_size, kPageSize);
 }
 
-// That a policy was set is a bit of the flags, and it is set although the policy is what it was.
+// struct pthread_attr begins with the priority, the policy and the flags, in which it is a bit that a policy was set.
 void find_flags() {
   pthread_attr_t attr;
   if (real.pthread_attr_init(&attr) != 0) return;
-  unsigned char before[sizeof attr], after[sizeof attr];
-  memcpy(before, &attr, sizeof attr);
-  real.pthread_attr_setschedpolicy(&attr, SCHED_OTHER);
-  memcpy(after, &attr, sizeof attr);
+  int before[3], after[3];
+  memcpy(before, &attr, sizeof before);
+  real.pthread_attr_setschedpolicy(&attr, SCHED_RR);
+  memcpy(after, &attr, sizeof after);
   real.pthread_attr_destroy(&attr);
-  for (size_t at = 0; at + sizeof(int) <= sizeof attr; at += sizeof(int)) {
-    int was, is;
-    memcpy(&was, before + at, sizeof was);
-    memcpy(&is, after + at, sizeof is);
-    if ((was ^ is) != 0 && ((was ^ is) & ~kFlagsSchedulingTold) == 0) g_flags_at = at;
-  }
+  g_is_laid_out = before[0] == after[0] && after[1] == SCHED_RR && (before[2] ^ after[2]) == kFlagPolicySet;
 }
 
 // What glibc takes off a stack for TLS and TCB.
@@ -91,10 +86,16 @@ int read_attr(const pthread_attr_t* attr, Request* r) {
 }
 
 int attr_scheduling(const pthread_attr_t* attr) {
-  if (g_flags_at == 0) return kFlagsSchedulingTold;
-  int flags;
-  memcpy(&flags, reinterpret_cast<const char*>(attr) + g_flags_at, sizeof flags);
-  return flags & kFlagsSchedulingTold;
+  if (!g_is_laid_out) return kFlagsSchedulingTold;
+  int words[3];
+  memcpy(words, attr, sizeof words);
+  return words[2] & kFlagsSchedulingTold;
+}
+
+void attr_set_scheduling(pthread_attr_t* attr, int policy, int priority) {
+  if (!g_is_laid_out) return;
+  const int words[] = {priority, policy};
+  memcpy(attr, words, sizeof words);
 }
 
 DefaultAttr::DefaultAttr() : error_(real.pthread_getattr_default_np(&attr_)) {

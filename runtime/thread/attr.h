@@ -26,6 +26,8 @@ int read_attr(const pthread_attr_t* attr, Request* request);
 // Whether a policy or a priority was set in an attribute object: of what libc keeps in struct pthread, too
 // (kFlagsSchedulingTold), the bits that are set.
 int attr_scheduling(const pthread_attr_t* attr);
+// What a thread has, which may be what libc's own functions refuse (SCHED_BATCH).
+void attr_set_scheduling(pthread_attr_t* attr, int policy, int priority);
 
 // The default attribute, once the program has set one: what a thread is created with that has no attribute object, and
 // every C11 thread.

@@ -10,6 +10,7 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/attr.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
 #include "runtime/thread/wire.h"
@@ -40,8 +41,7 @@ int thread_getattr(pthread_t t, pthread_attr_t* attr) {
   const Told told = told_of(g);
   real.pthread_attr_setstack(attr, g->stack_base, g->stack_size);
   real.pthread_attr_setguardsize(attr, g->user_stack ? 0 : g->guard_size);
-  real.pthread_attr_setschedpolicy(attr, told.policy);
-  real.pthread_attr_setschedparam(attr, &told.param);
+  attr_set_scheduling(attr, told.policy, told.param.sched_priority);
   if (g->explicit_policy) real.pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
   bool detached = (g->life.load(std::memory_order_relaxed) & kDetached) != 0;
   real.pthread_attr_setdetachstate(attr, detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
