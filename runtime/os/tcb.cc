@@ -280,8 +280,12 @@ void tcb_retire_self() {
   auto& used = at<bool>(tcb, specific + static_cast<ptrdiff_t>(kKeyBlock * sizeof(void*)));
   if (!used) return;
   auto** blocks = &at<KeyData*>(tcb, specific);
-  for (size_t i = 0; i < kKeyBlock; ++i)
-    if (blocks[i] != nullptr) ::memset(static_cast<void*>(blocks[i]), 0, kKeyBlock * sizeof(KeyData));
+  ::memset(static_cast<void*>(blocks[0]), 0, kKeyBlock * sizeof(KeyData));
+  for (size_t i = 1; i < kKeyBlock; ++i) {
+    if (blocks[i] == nullptr) continue;
+    ::free(blocks[i]);
+    blocks[i] = nullptr;
+  }
   used = false;
 }
 
