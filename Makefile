@@ -83,23 +83,25 @@ $(B)/test/tls_plugin.so: test/preload/plugin/tls_plugin.c
 	$(CC) -Wall -Wextra -Werror -O2 -fPIC -shared -o $@ $<
 $(B)/test/programs/%: test/programs/%.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -o $@ $< -pthread
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 $(PROGRAM_FLAGS) -o $@ $< -pthread
 $(B)/test/programs/%: test/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -o $@ $<
 
 # Libraries that test/programs/loading.cc loads, and the clock of other_time.c.
 PLUGINS := $(patsubst %,$(B)/test/programs/plugins/%.so,values values_other values_static values_large objects \
-             threads clock)
+             threads clock executable_stack)
 $(B)/test/programs/plugins/values_static.so: PLUGIN_FLAGS := -ftls-model=initial-exec
 $(B)/test/programs/plugins/values_other.so: PLUGIN_FLAGS := -DSIZE=1000
 $(B)/test/programs/plugins/values_large.so: PLUGIN_FLAGS := -DSIZE=65536
+$(B)/test/programs/plugins/executable_stack.so: PLUGIN_FLAGS := -Wl,-z,execstack
+$(B)/test/programs/nested_functions: PROGRAM_FLAGS := -Wl,-z,execstack
 $(B)/test/programs/plugins/values%.so: test/programs/plugins/values.c
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra -Werror -g -O2 -fPIC -shared $(PLUGIN_FLAGS) -o $@ $<
 $(B)/test/programs/plugins/%.so: test/programs/plugins/%.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -o $@ $< -pthread
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared $(PLUGIN_FLAGS) -o $@ $< -pthread
 $(B)/test/programs/plugins/%.so: test/programs/plugins/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -fPIC -shared -o $@ $<

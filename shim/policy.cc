@@ -5,6 +5,7 @@
 #include "runtime/observe/observer.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/attr.h"
 #include "runtime/thread/cpuclock.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
@@ -56,7 +57,7 @@ MN_SHIM int sched_getaffinity(pid_t pid, size_t size, cpu_set_t* cpus) {
 }
 MN_SHIM int sched_setscheduler(pid_t pid, int policy, const sched_param* param) {
   G* g = scheduled(pid);
-  return g != nullptr && param != nullptr ? errno_result(thread_setschedparam(thread_of(g), policy, param))
+  return g != nullptr && param != nullptr ? errno_result(thread_setscheduler(g, policy, param))
                                           : real.sched_setscheduler(pid, policy, param);
 }
 MN_SHIM int sched_getscheduler(pid_t pid) {
@@ -64,19 +65,21 @@ MN_SHIM int sched_getscheduler(pid_t pid) {
   sched_param param;
   G* g = scheduled(pid);
   if (g != nullptr && g->wired) return real.sched_getscheduler(kernel_tid(g));
-  return g != nullptr && thread_getschedparam(thread_of(g), &policy, &param) == 0 ? policy
-                                                                                  : real.sched_getscheduler(pid);
+  return g != nullptr && thread_getscheduler(g, &policy, &param) == 0 ? policy : real.sched_getscheduler(pid);
 }
 MN_SHIM int sched_setparam(pid_t pid, const sched_param* param) {
+  int policy;
+  sched_param present;
   G* g = scheduled(pid);
-  return g != nullptr && param != nullptr ? errno_result(thread_setschedprio(thread_of(g), param->sched_priority))
-                                          : real.sched_setparam(pid, param);
+  return g != nullptr && param != nullptr && thread_getscheduler(g, &policy, &present) == 0
+             ? errno_result(thread_setscheduler(g, policy, param))
+             : real.sched_setparam(pid, param);
 }
 MN_SHIM int sched_getparam(pid_t pid, sched_param* param) {
   int policy;
   G* g = scheduled(pid);
   if (g != nullptr && g->wired) return real.sched_getparam(kernel_tid(g), param);
-  return g != nullptr && param != nullptr ? errno_result(thread_getschedparam(thread_of(g), &policy, param))
+  return g != nullptr && param != nullptr ? errno_result(thread_getscheduler(g, &policy, param))
                                           : real.sched_getparam(pid, param);
 }
 
@@ -85,10 +88,7 @@ MN_SHIM int pthread_getcpuclockid(pthread_t t, clockid_t* clock) {
 }
 
 MN_SHIM int pthread_setattr_default_np(const pthread_attr_t* attr) {
-  bool ours = on();
-  int error = real.pthread_setattr_default_np(attr);
-  if (error == 0 && ours) threads_init();
-  return error;
+  return on() ? attr_set_default(attr) : real.pthread_setattr_default_np(attr);
 }
 
 // No destructor runs: the statistics are printed here.

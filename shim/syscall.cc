@@ -151,6 +151,17 @@ long exec_call(long nr, long a, long b, long c, long d, long e, long f) {
   return executed([=] { return static_cast<int>(pass(nr, a, b, c, d, e, f)); });
 }
 
+// The kernel writes there until it is told, or its thread ends.
+long rseq_call(long nr, long area, long size, long flags, long signature, long e, long f) {
+  keep_kernel_state(Kept::kBound);
+  long result = pass(nr, area, size, flags, signature, e, f);
+  if (result == 0)
+    self_g()->rseq = flags == 0 ? Rseq{reinterpret_cast<void*>(area), static_cast<uint32_t>(size),
+                                       static_cast<uint32_t>(signature)}
+                                : Rseq{};
+  return result;
+}
+
 long exit_call(long, long status, long, long, long, long, long) {
   thread_exit_raw(static_cast<int>(status));
 }
@@ -194,6 +205,8 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
       return action_call;
     case SYS_sigaltstack:
       return altstack_call;
+    case SYS_rseq:
+      return rseq_call;
     case SYS_exit:
       return may_end(g) ? exit_call : nullptr;
     case SYS_execve:
@@ -230,6 +243,7 @@ SystemCall* target(long nr, const long args[5]) {
     case SYS_rt_sigprocmask:
     case SYS_rt_sigaction:
     case SYS_sigaltstack:
+    case SYS_rseq:
     case SYS_exit:
     case SYS_execve:
     case SYS_execveat:

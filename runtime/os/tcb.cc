@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "runtime/base/check.h"
+#include "runtime/os/libc_state.h"
 #include "runtime/os/libc_version.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/stack_prot.h"
 #include "runtime/os/syscall.h"
 #include "runtime/os/tcb_list.h"
 #include "runtime/os/tls_images.h"
@@ -44,7 +46,6 @@ union Dtv {  // since glibc 2.25
 
 ptrdiff_t g_rseq_offset;
 bool g_have_rseq;
-ptrdiff_t g_errno_offset;
 // _dl_allocate_tls_init's second argument for a thread that is not main. Up to 2.40 it says that the images are to be
 // copied; from 2.41 on (glibc fe06fb313b) that the thread is main, for which it then marks modules as initialised, and
 // that without ld.so's lock: a library that was just being loaded was not initialised in other threads, and its mark is
@@ -75,6 +76,8 @@ int find_libc_tls(dl_phdr_info* info, size_t, void* tp) {
   if (!libc || tls == nullptr || info->dlpi_tls_data == nullptr) return 0;
   tcb_layout.libc_tls = static_cast<char*>(info->dlpi_tls_data) - static_cast<char*>(tp);
   tcb_layout.libc_tls_size = tls->p_memsz;
+  tcb_layout.libc_tls_image = reinterpret_cast<const char*>(info->dlpi_addr + tls->p_vaddr);
+  tcb_layout.libc_tls_filled = tls->p_filesz;
   return 1;
 }
 
@@ -121,13 +124,27 @@ void init_lists(void* tcb) {
   if (g_have_rseq) at<int32_t>(tcb, g_rseq_offset + static_cast<ptrdiff_t>(kRseqCpuId)) = kRseqFailed;
 }
 
-void restore_by_libc(void* tcb) {
-  char saved[512];
-  char* libc_tls = &at<char>(tcb, tcb_layout.libc_tls);
-  size_t size = tcb_layout.libc_tls_size;
-  if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(saved, libc_tls, size);
-  real._dl_allocate_tls_init(tcb, g_init_argument);
-  if (MN_LIKELY(size <= sizeof saved)) __builtin_memcpy(libc_tls, saved, size);
+// Where what an unwinding runs is, and where libc says that it knows the thread's policy. Both lie round
+// cancelhandling, in all versions so far.
+const char* find_neighbours() {
+  TcbLayout& l = tcb_layout;
+  l.cleanup = l.cancelhandling - 2 * sizeof(void*);
+  l.flags = l.cancelhandling + sizeof(int);
+  void* tp = thread_pointer();
+  __pthread_unwind_buf_t buffer;
+  real.__pthread_register_cancel(&buffer);
+  bool found = tcb_at<void*>(tp, l.cleanup + sizeof(void*)) == &buffer;
+  real.__pthread_unregister_cancel(&buffer);
+  if (!found) return "the cleanup buffers are not where expected";
+  int& flags = tcb_at<int>(tp, l.flags);
+  const int before = flags;
+  int policy;
+  sched_param param;
+  if (real.pthread_getschedparam(reinterpret_cast<pthread_t>(tp), &policy, &param) != 0 ||
+      (flags | kFlagsSchedulingTold) != flags || tcb_at<int>(tp, l.schedpolicy) != policy)
+    return "the scheduling parameters are not where expected";
+  flags = before;
+  return nullptr;
 }
 
 }  // namespace
@@ -147,7 +164,10 @@ const char* tcb_describe() {
   l.list = field("_thread_db_pthread_list");
   l.cancelhandling = field("_thread_db_pthread_cancelhandling");
   l.specific = field("_thread_db_pthread_specific");
-  if (l.tid == 0 || l.list == 0 || l.cancelhandling == 0 || l.specific == 0)
+  l.schedpolicy = field("_thread_db_pthread_schedpolicy");
+  l.schedparam = field("_thread_db_pthread_schedparam_sched_priority");
+  if (l.tid == 0 || l.list == 0 || l.cancelhandling == 0 || l.specific == 0 || l.schedpolicy == 0 ||
+      l.schedparam == 0)
     return "libc does not describe the fields of struct pthread";
   return nullptr;
 }
@@ -177,15 +197,17 @@ const char* tcb_discover() {
   l.cancelstate = changed_byte(real.pthread_setcancelstate, PTHREAD_CANCEL_DISABLE);
   l.canceltype = changed_byte(real.pthread_setcanceltype, PTHREAD_CANCEL_ASYNCHRONOUS);
   if (l.cancelstate == 0 || l.canceltype == 0) return "the cancellation state is not in struct pthread";
+  if (const char* why = find_neighbours()) return why;
+  if (!libc_state_find()) return "libc's resolver state was not found";
 
   const auto* rseq_offset = static_cast<const ptrdiff_t*>(::dlsym(RTLD_DEFAULT, "__rseq_offset"));
   const auto* rseq_size = static_cast<const unsigned*>(::dlsym(RTLD_DEFAULT, "__rseq_size"));
   g_have_rseq = rseq_offset != nullptr && rseq_size != nullptr;
   if (g_have_rseq) g_rseq_offset = *rseq_offset;
-  g_errno_offset = reinterpret_cast<char*>(&errno) - static_cast<char*>(tp);
   g_init_argument = libc_minor() < 41;
   tls_images_learn(static_cast<char*>(tp) + l.libc_tls);
   tcb_list_find();
+  stack_prot_find();
   return nullptr;
 }
 
@@ -211,12 +233,16 @@ bool tcb_create(void* tcb, int tid) {
   init_head(tcb);
   init_lists(tcb);
   tcb_set_tid(tcb, tid);
+  libc_state_begin(tcb, LibcKept{});
   return true;
 }
 
 void tcb_recycle(void* tcb) {
-  if (MN_UNLIKELY(!tls_images_restore(tcb))) restore_by_libc(tcb);
-  at<int>(tcb, g_errno_offset) = 0;
+  const LibcKept kept = libc_state_kept(tcb);
+  if (MN_UNLIKELY(!tls_images_restore(tcb))) real._dl_allocate_tls_init(tcb, g_init_argument);
+  libc_state_begin(tcb, kept);
+  auto* cleanup = &tcb_at<void*>(tcb, tcb_layout.cleanup);
+  cleanup[0] = cleanup[1] = nullptr;
   at<int>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelhandling)) = 0;
   at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelstate)) = 0;
   at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.canceltype)) = 0;
@@ -254,8 +280,12 @@ void tcb_retire_self() {
   auto& used = at<bool>(tcb, specific + static_cast<ptrdiff_t>(kKeyBlock * sizeof(void*)));
   if (!used) return;
   auto** blocks = &at<KeyData*>(tcb, specific);
-  for (size_t i = 0; i < kKeyBlock; ++i)
-    if (blocks[i] != nullptr) ::memset(static_cast<void*>(blocks[i]), 0, kKeyBlock * sizeof(KeyData));
+  ::memset(static_cast<void*>(blocks[0]), 0, kKeyBlock * sizeof(KeyData));
+  for (size_t i = 1; i < kKeyBlock; ++i) {
+    if (blocks[i] == nullptr) continue;
+    ::free(blocks[i]);
+    blocks[i] = nullptr;
+  }
   used = false;
 }
 

@@ -7,8 +7,8 @@
 // offsets from %fs) is ABI. tcb_discover() checks what it can and refuses rather than guess.
 //
 // A TCB's life: tcb_create() once per memory block (the dtv comes from libc's malloc), tcb_recycle() before each later
-// thread in the same block, tcb_discard() before the memory is given back. libc's own TLS segment survives recycling:
-// it holds malloc's per-thread cache, which glibc offers no way to free.
+// thread in the same block, tcb_discard() before the memory is given back. What libc keeps in it for a thread, and what
+// of that outlives the thread, is libc_state.h's.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,11 @@ struct TcbLayout {
   size_t size = 0;            // sizeof(struct pthread)
   size_t tid = 0;             // int
   size_t list = 0;            // list_t
+  size_t cleanup = 0;         // two pointers, to what an unwinding of the thread is to run
   size_t cancelhandling = 0;  // int
+  size_t flags = 0;           // int; kFlagsSchedulingTold
+  size_t schedpolicy = 0;     // int
+  size_t schedparam = 0;      // struct sched_param
   size_t cancelstate = 0;     // the bytes that pthread_setcancelstate and
   size_t canceltype = 0;      // pthread_setcanceltype change: within cancelhandling before glibc 2.37
   size_t specific = 0;        // struct pthread_key_data* [32]; the first block of 32 lies just before
@@ -40,7 +44,14 @@ struct TcbLayout {
   size_t static_align = 0;
   ptrdiff_t libc_tls = 0;  // libc's TLS segment, from the thread pointer (negative)
   size_t libc_tls_size = 0;
+  const char* libc_tls_image = nullptr;  // what a thread finds there first: so many bytes, then zeros
+  size_t libc_tls_filled = 0;
 };
+
+// Of TcbLayout::flags: priority and policy in the TCB are what the thread was given (glibc's ATTR_FLAG_SCHED_SET and
+// ATTR_FLAG_POLICY_SET).
+constexpr int kFlagParamSet = 0x20, kFlagPolicySet = 0x40;
+constexpr int kFlagsSchedulingTold = kFlagParamSet | kFlagPolicySet;
 
 extern TcbLayout tcb_layout;
 
@@ -74,6 +85,11 @@ bool tcb_self_has_specific();
 // thread.
 void tcb_unregister_rseq(void* tcb);
 
+template <class T>
+inline T& tcb_at(void* tcb, size_t offset) {
+  return *reinterpret_cast<T*>(static_cast<char*>(tcb) + offset);
+}
+
 inline int tcb_tid(const void* tcb) {
   return *reinterpret_cast<const int*>(static_cast<const char*>(tcb) + tcb_layout.tid);
 }
@@ -90,7 +106,7 @@ inline bool tcb_cancel_asynchronous(const void* tcb) {
   return (static_cast<const volatile char*>(tcb)[tcb_layout.canceltype] & bit) != 0;
 }
 inline void tcb_set_tid(void* tcb, int tid) {
-  *reinterpret_cast<int*>(static_cast<char*>(tcb) + tcb_layout.tid) = tid;
+  tcb_at<int>(tcb, tcb_layout.tid) = tid;
 }
 
 }  // namespace mn

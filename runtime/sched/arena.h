@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "runtime/base/list.h"
+#include "runtime/os/libc_state.h"
 #include "runtime/os/lock.h"
 #include "runtime/sched/g.h"
 
@@ -15,8 +16,7 @@ constexpr size_t kGAlign = 64;
 
 struct DrySlot {
   char* slot;
-  bool has_libc_tls;
-  char libc_tls[240];
+  LibcKept kept;
 };
 
 struct StackClass {

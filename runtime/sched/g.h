@@ -36,6 +36,20 @@ struct Unfinished {
   void (*end)(Unfinished* self);  // outside
 };
 
+// The last entry of a dead thread's list of robust mutexes (thread/wire.h), laid out as one of those: the kernel sets a
+// bit in the word when it has been through the list.
+struct KernelsWord {
+  std::atomic<uint32_t> word{0};  // 0: there was no list
+  uint32_t others[7] = {};
+  void* next = nullptr;
+};
+
+// What the program has registered with rseq(2) for this thread, which is wired then; none: area is null.
+struct Rseq {
+  void* area = nullptr;
+  uint32_t size = 0, signature = 0;
+};
+
 // sigaltstack's; none: sp is null.
 struct AltStack {
   void* sp = nullptr;
@@ -102,6 +116,8 @@ struct G {
   // Life (thread/join.cc): kLife* bits; the joiner to wake.
   std::atomic<uint32_t> life{0};
   std::atomic<G*> joiner{nullptr};
+  KernelsWord kernels_word;
+  Rseq rseq;
 
   // Memory (gpool.cc)
   StackClass* stack_class = nullptr;

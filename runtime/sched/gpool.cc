@@ -6,7 +6,7 @@
 //   free   TLS and TCB made, stack as the last thread left it     P::free_gs or StackClass::free
 //   dry    memory returned to the system                     StackClass::dry; what must outlive it is in the record
 //
-// What must outlive it is libc's TLS segment: it points to malloc's per-thread cache, which would leak otherwise.
+// What must outlive it is what libc keeps for the next thread (libc_state.h): malloc's cache would leak otherwise.
 #include "runtime/sched/gpool.h"
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/stack_prot.h"
 #include "runtime/os/tcb.h"
 #include "runtime/os/tcb_list.h"
 #include "runtime/sched/arena.h"
@@ -46,6 +47,8 @@ constinit StackClass* g_local_class = nullptr;
 // Guard markers live in page tables, which a larger guard would fill.
 constexpr size_t kMostMarkers = size_t{2} << 20;
 constinit bool g_guard_install = false;
+constinit bool g_executable = false;  // stacks were so when it was last looked at
+constexpr int kReadWriteExecute = PROT_READ | PROT_WRITE | PROT_EXEC;
 constinit std::atomic<uint32_t> g_next_tid{kFakeTidBase};
 constinit std::atomic<bool> g_scavenge{false};
 constinit std::atomic<int64_t> g_last_scavenge{0};
@@ -108,15 +111,33 @@ bool install_guard(char* slot, size_t size) {
   return protect_memory(slot, size, PROT_NONE) == 0;
 }
 
+void announce(Arena* arena) {
+  stack_prot_add(arena->base, static_cast<size_t>(arena->end - arena->base));
+}
+
+// Stacks became executable, and guards that are PROT_NONE with them.
+MN_COLD void restore_guards() {
+  g_executable = true;
+  // Acquire: pairs with new_arena.
+  for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
+    StackClass* c = a->cls;
+    SpinGuard guard(c->lock);
+    if (c->guard_size == 0 || (g_guard_install && c->guard_size <= kMostMarkers)) continue;
+    char* end = c->arena_end == a->end ? c->cursor : a->end;
+    for (char* slot = a->base; slot < end; slot += c->stride) protect_memory(slot, c->guard_size, PROT_NONE);
+  }
+}
+
 bool new_arena_locked(StackClass* c) {
   size_t slots = kArenaBytes / c->stride;
   if (slots < 1) slots = 1;
   if (slots > kArenaSlots * 64) slots = kArenaSlots * 64;
   size_t header = kPageSize;
-  auto* base = static_cast<char*>(map_memory(header + slots * c->stride));
+  const bool executable = stacks_are_executable();
+  auto* base = static_cast<char*>(map_memory(header + slots * c->stride, executable));
   while (base == nullptr && slots > 1) {
     slots /= 2;
-    base = static_cast<char*>(map_memory(header + slots * c->stride));
+    base = static_cast<char*>(map_memory(header + slots * c->stride, executable));
   }
   if (base == nullptr) return false;
   advise_memory(base, header + slots * c->stride, MADV_NOHUGEPAGE);
@@ -126,6 +147,9 @@ bool new_arena_locked(StackClass* c) {
   Arena* head = arenas.load(std::memory_order_relaxed);
   do arena->next = head;
   while (!arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
+  announce(arena);
+  // A library that needs them so may have been loaded since.
+  if (!executable && stacks_are_executable()) protect_memory(base, header + slots * c->stride, kReadWriteExecute);
   return true;
 }
 
@@ -140,7 +164,7 @@ G* adopt_slot(StackClass* c, char* slot) {
 
 // Inside. A G whose TCB is not made yet has tp == null.
 G* take(StackClass* c, M* m, DrySlot* was_dry) {
-  was_dry->has_libc_tls = false;
+  was_dry->kept = {};
   bool local = c == g_local_class && m->p != nullptr;
   if (local && !m->p->free_gs.empty()) return m->p->free_gs.pop();
   SpinGuard guard(c->lock);
@@ -178,7 +202,7 @@ bool make_tls(G* g, const DrySlot& dry) {
   StackClass* c = g->stack_class;
   char* tcb = tcb_of_slot(c, g->slot);
   if (!tcb_create(tcb, static_cast<int>(g->tid))) return false;
-  if (dry.has_libc_tls) memcpy(tcb + tcb_layout.libc_tls, dry.libc_tls, tcb_layout.libc_tls_size);
+  libc_state_begin(tcb, dry.kept);
   g->tp = tcb;
   return true;
 }
@@ -205,6 +229,7 @@ void reset_life(G* g) {
   g->result = nullptr;
   g->life.store(0, std::memory_order_relaxed);
   g->joiner.store(nullptr, std::memory_order_relaxed);
+  g->kernels_word.word.store(0, std::memory_order_relaxed);
 }
 
 // Some of those that stayed free since the last time, off libc's list.
@@ -236,11 +261,9 @@ void put_back(G* g) {
 // Gives its memory back; nobody looks at it any more.
 void dry(G* g) {
   StackClass* c = g->stack_class;
-  DrySlot record{g->slot, false, {}};
+  DrySlot record{g->slot, {}};
   if (g->tp != nullptr) {
-    size_t size = tcb_layout.libc_tls_size;
-    record.has_libc_tls = size <= sizeof record.libc_tls;
-    if (record.has_libc_tls) memcpy(record.libc_tls, static_cast<char*>(g->tp) + tcb_layout.libc_tls, size);
+    record.kept = libc_state_kept(g->tp);
     tcb_discard(g->tp);
   }
   advise_memory(record.slot + c->guard_size, c->stride - c->guard_size, MADV_DONTNEED);
@@ -254,6 +277,7 @@ void dry(G* g) {
 }  // namespace
 
 void gpool_init(bool allow_guard_install) {
+  g_executable = stacks_are_executable();
   if (!allow_guard_install) return;
   void* probe = map_memory(kPageSize);
   if (probe == nullptr) return;
@@ -267,6 +291,7 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
   DrySlot dry;
   M* m = enter();
   c = user_stack != nullptr ? find_class(0, 0) : find_class(stack_size, round_up(guard_size, kPageSize));
+  if (MN_UNLIKELY(stacks_are_executable() != g_executable)) restore_guards();
   G* g = c != nullptr ? take(c, m, &dry) : nullptr;
   leave();
   if (g == nullptr) return nullptr;
@@ -286,13 +311,9 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
   reset_life(g);
   g_slot_of(g->tp) = g;
   g->user_stack = user_stack != nullptr;
-  if (g->user_stack) {
-    g->stack_base = static_cast<char*>(user_stack);
-    g->stack_size = stack_size;
-  } else {
-    g->stack_base = g->slot + c->stride - stack_size;
-    g->stack_size = stack_size;
-  }
+  // A page's begin, as with glibc: TLS and TCB take more than what is added to the size for that.
+  g->stack_base = g->user_stack ? static_cast<char*>(user_stack) : g->slot + c->stride - round_up(stack_size, kPageSize);
+  g->stack_size = stack_size;
   tcb_set_stack(g->tp, g->stack_base, g->stack_size);
   return g;
 }
@@ -312,6 +333,10 @@ G* gpool_get_system() {
 size_t gpool_stack_bytes(const G* g) {
   if (g->user_stack) return g->stack_size;
   return static_cast<size_t>(reinterpret_cast<const char*>(g) - g->stack_base);
+}
+
+void gpool_announce() {
+  for (Arena* a = arenas.load(std::memory_order_relaxed); a != nullptr; a = a->next) announce(a);
 }
 
 bool gpool_has_surplus() {
@@ -373,6 +398,7 @@ void gpool_reset_after_fork(G* self) {
   }
   ++g_list_era;
   tcb_list_reset_after_fork(self->slot != nullptr);
+  stack_prot_reset_after_fork();
   self->listed = g_list_era;
   g_inherited = true;
 }

@@ -31,6 +31,9 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack);
 // The G has ended and nobody will look at it again. Inside libmn.
 void gpool_put(G* g);
 
+// Tells libc of the stacks that were there before it was known how (os/stack_prot.h).
+void gpool_announce();
+
 // For M0's g0.
 G* gpool_get_system();
 

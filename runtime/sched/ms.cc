@@ -7,8 +7,10 @@
 
 #include "runtime/base/text.h"
 #include "runtime/os/kernel_thread.h"
+#include "runtime/os/libc_state.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/stack_prot.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/netpoll.h"
@@ -156,6 +158,7 @@ void* creator_main(void*) {
       real.pthread_attr_destroy(&attr);
       tcb_find_stackblock(base, size);
     }
+    libc_state_learn(tcb_layout.stackblock);
   }
   while (sched.stopping.load(std::memory_order_relaxed) == nullptr) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
@@ -348,6 +351,7 @@ int sched_start(G* self) {
   bool is_main = self == sched.main_g && !sched.main_is_libcs;
   if (!make_ps()) return EAGAIN;
   gpool_reclaim();
+  stack_prot_begin();
   M* m0 = self->m.load(std::memory_order_relaxed);
   G* g0 = nullptr;
   if (is_main && !m0->has_g0) {
@@ -356,6 +360,7 @@ int sched_start(G* self) {
     if (m0 == nullptr || g0 == nullptr) return EAGAIN;
   }
   if (int error = start_helpers(self)) return error;
+  gpool_announce();
 
   sched.lock.lock();
   for (int i = sched.nprocs - 1; i >= (is_main ? 1 : 0); --i) put_idle_p_locked(sched.ps[i]);

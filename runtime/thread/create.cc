@@ -2,15 +2,13 @@
 // Birth of a thread.
 #include <errno.h>
 #include <setjmp.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/options.h"
-#include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
+#include "runtime/thread/attr.h"
 #include "runtime/thread/end.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/route.h"
@@ -18,43 +16,6 @@
 
 namespace mn {
 namespace {
-
-constinit size_t g_default_stack = 0;
-constinit size_t g_default_guard = kPageSize;
-
-struct Request {
-  size_t stack_size = 0;
-  size_t guard_size = 0;
-  void* user_stack = nullptr;
-  bool detached = false;
-  bool explicit_policy = false;
-  bool own_mask = false;
-  uint64_t mask = 0;
-};
-
-void read_attr(const pthread_attr_t* attr, Request* r) {
-  r->stack_size = g_default_stack;
-  r->guard_size = g_default_guard;
-  if (attr == nullptr) return;
-  void* base = nullptr;
-  size_t size = 0;
-  int detach = PTHREAD_CREATE_JOINABLE;
-  sigset_t mask;
-  real.pthread_attr_getstack(attr, &base, &size);
-  if (reinterpret_cast<uintptr_t>(base) + size != 0) r->user_stack = base;
-  real.pthread_attr_getstacksize(attr, &r->stack_size);
-  if (size == 0 && g_default_stack != 0) r->stack_size = g_default_stack;
-  real.pthread_attr_getguardsize(attr, &r->guard_size);
-  real.pthread_attr_getdetachstate(attr, &detach);
-  r->detached = detach == PTHREAD_CREATE_DETACHED;
-  if (real.pthread_attr_getsigmask_np(attr, &mask) == 0) {
-    r->own_mask = true;
-    memcpy(&r->mask, &mask, sizeof r->mask);
-  }
-  int inherit = PTHREAD_INHERIT_SCHED;
-  real.pthread_attr_getinheritsched(attr, &inherit);
-  r->explicit_policy = inherit == PTHREAD_EXPLICIT_SCHED;
-}
 
 // The program's part of a thread's life. libc's pthread_exit and cancellation unwind to the buffer registered here.
 MN_NOINLINE void run(G* g) {
@@ -96,32 +57,20 @@ int give_back(G* g) {
   return EAGAIN;
 }
 
-}  // namespace
-
-void threads_init() {
-  ends_init();
-  pthread_attr_t attr;
-  real.pthread_getattr_default_np(&attr);
-  real.pthread_attr_getstacksize(&attr, &g_default_stack);
-  real.pthread_attr_getguardsize(&attr, &g_default_guard);
-  real.pthread_attr_destroy(&attr);
-  if (options.stack_size != 0) g_default_stack = round_up(options.stack_size, kPageSize);
-}
-
-int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+int create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
   G* self = self_g();
   if (ensure_scheduler(self) != 0) return EAGAIN;
   Request r;
-  read_attr(attr, &r);
-  if (r.user_stack != nullptr && r.stack_size < static_cast<size_t>(PTHREAD_STACK_MIN)) return EINVAL;
+  if (int error = read_attr(attr, &r)) return error;
 
-  KernelPolicy* policy = nullptr;
+  NewPolicy policy;
   if (int error = policy_for_new(self, attr, &policy)) return error;
   G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack);
   if (g == nullptr) {
-    free_policy(policy);
+    free_policy(policy.kernel);
     return EAGAIN;
   }
+  tell(g, policy.told);
   g->start = start;
   g->arg = arg;
   g->explicit_policy = r.explicit_policy;
@@ -142,14 +91,27 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
     m->p->gs_created.store(m->p->gs_created.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   else
     count_kernel_thread(1);
-  if (MN_LIKELY(policy == nullptr && !self->particular)) {
+  if (MN_LIKELY(policy.kernel == nullptr && !self->particular)) {
     ready(g);
     leave();
     return 0;
   }
   leave();
   g->particular = self->particular;
-  return start_on_kernel_thread(g, policy) ? 0 : give_back(g);
+  return start_on_kernel_thread(g, policy.kernel) ? 0 : give_back(g);
+}
+
+}  // namespace
+
+void threads_init() {
+  ends_init();
+  attr_init();
+}
+
+int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+  if (MN_LIKELY(attr != nullptr || !DefaultAttr::is_set())) return create(out, attr, start, arg);
+  DefaultAttr standard;
+  return standard.error() != 0 ? standard.error() : create(out, standard.get(), start, arg);
 }
 
 }  // namespace mn

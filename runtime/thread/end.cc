@@ -12,10 +12,10 @@
 
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <locale.h>
 #include <stdlib.h>
 
 #include "runtime/arch/context.h"
+#include "runtime/os/libc_state.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
@@ -80,7 +80,7 @@ void say_that_main_ended() {
 // What remains when the program's part of the thread is over.
 [[noreturn]] void vanish(G* g, int status) {
   forget_policy(g);
-  if (g->wired) release_robust_mutexes(g);
+  if (g->wired) leave_kernel_thread(g);
   if (g->slot != nullptr) {
     count_end();
     tcb_retire_self();
@@ -149,7 +149,7 @@ void ends_init() {
 void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();
-  ::uselocale(LC_GLOBAL_LOCALE);
+  libc_state_end();
   vanish(g, 0);
 }
 

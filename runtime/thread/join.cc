@@ -10,6 +10,7 @@
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
+#include "runtime/thread/wire.h"
 
 namespace mn {
 
@@ -48,6 +49,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
     if (error == EINTR) cancellation_point();
     // Acquire: pairs with the release of kDead in end.cc.
   } while (!claimed || (g->life.load(std::memory_order_acquire) & kDead) == 0);
+  if (MN_UNLIKELY(g->kernels_word.word.load(std::memory_order_relaxed) != 0)) await_kernels_word(g);
   if (result != nullptr) *result = g->result;
   g->life.store(kDead | kReaped, std::memory_order_relaxed);  // nobody else has a right to it
   if (g->slot != nullptr) {

@@ -10,21 +10,44 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sync/usermem.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/attr.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/thread.h"
+#include "runtime/thread/wire.h"
 
 namespace mn {
+
+namespace {
+
+int copy_affinity(pthread_t t, pthread_attr_t* attr) {
+  constexpr size_t kMostBytes = 4096;  // 32,768 CPUs
+  alignas(cpu_set_t) char cpus[kMostBytes];
+  for (size_t size = 32; size <= kMostBytes; size *= 2) {
+    auto* set = reinterpret_cast<cpu_set_t*>(cpus);
+    int error = thread_getaffinity(t, size, set);
+    if (error == 0) return real.pthread_attr_setaffinity_np(attr, size, set);
+    if (error != EINVAL) return error;
+  }
+  return EINVAL;
+}
+
+}  // namespace
 
 int thread_getattr(pthread_t t, pthread_attr_t* attr) {
   G* g = thread_g(t);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getattr_np(t, attr);
   int error = real.pthread_attr_init(attr);
   if (error != 0) return error;
+  const Told told = told_of(g);
   real.pthread_attr_setstack(attr, g->stack_base, g->stack_size);
   real.pthread_attr_setguardsize(attr, g->user_stack ? 0 : g->guard_size);
-  if (g->explicit_policy) ::pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+  attr_set_scheduling(attr, told.policy, told.param.sched_priority);
+  if (g->explicit_policy) real.pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
   bool detached = (g->life.load(std::memory_order_relaxed) & kDetached) != 0;
   real.pthread_attr_setdetachstate(attr, detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
-  return 0;
+  error = copy_affinity(t, attr);
+  if (error != 0) real.pthread_attr_destroy(attr);
+  return error;
 }
 
 namespace {
@@ -67,7 +90,7 @@ int thread_setname(pthread_t t, const char* name) {
   if (g != nullptr && ended(g)) return ENOENT;
   if (g != nullptr) memcpy(g->name, name, size + 1);
   if (moving_main(g)) return MainsName(O_WRONLY).set(name);
-  return g == nullptr || g->slot == nullptr ? real.pthread_setname_np(t, name) : 0;
+  return g == nullptr || g->slot == nullptr || is_kernels(g) ? real.pthread_setname_np(t, name) : 0;
 }
 
 int thread_set_own_name(const char* name) {
@@ -96,6 +119,7 @@ int thread_getname(pthread_t t, char* buf, size_t size) {
   if (moving_main(g)) return size < sizeof g->name ? ERANGE : MainsName(O_RDONLY).get(buf, size);
   if (g == nullptr || g->slot == nullptr) return real.pthread_getname_np(t, buf, size);
   if (ended(g)) return ENOENT;
+  if (is_kernels(g)) return real.pthread_getname_np(t, buf, size);
   if (size < sizeof g->name) return ERANGE;  // as glibc: room for any name is asked for
   memcpy(buf, g->name, sizeof g->name);
   return 0;

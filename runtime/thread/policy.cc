@@ -2,12 +2,16 @@
 #include "runtime/thread/policy.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
+#include "runtime/sync/usermem.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/attr.h"
 #include "runtime/thread/thread.h"
 #include "runtime/thread/wire.h"
 
@@ -16,7 +20,6 @@ namespace {
 
 // Of the process when its first thread was made: later, the first kernel thread may be some G's.
 constinit cpu_set_t g_process_cpus{};
-constinit long g_cpu_bytes = 0;
 constinit int g_process_policy = SCHED_OTHER;
 constinit sched_param g_process_param{};
 
@@ -92,7 +95,8 @@ void read_attr_cpus(const pthread_attr_t* attr, KernelPolicy* p) {
   cpu_set_t cpus;
   memset(&cpus, 0xff, sizeof cpus);
   real.pthread_attr_getaffinity_np(attr, sizeof cpus, &cpus);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(&cpus);  // all ones: none was set
+  // All ones: none was set, or all were, which is no news either.
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&cpus);
   for (size_t i = 0; i < sizeof cpus; ++i)
     if (bytes[i] != 0xff) {
       p->has_cpus = true;
@@ -102,7 +106,7 @@ void read_attr_cpus(const pthread_attr_t* attr, KernelPolicy* p) {
 }
 
 bool valid_policy(int policy, int priority) {
-  switch (policy) {
+  switch (policy & ~SCHED_RESET_ON_FORK) {
     case SCHED_OTHER:
     case SCHED_BATCH:
     case SCHED_IDLE:
@@ -148,11 +152,25 @@ bool alone() {
 
 }  // namespace
 
+Told told_of(const G* g) {
+  const TcbLayout& l = tcb_layout;
+  return {tcb_at<int>(g->tp, l.flags) & kFlagsSchedulingTold, tcb_at<int>(g->tp, l.schedpolicy),
+          tcb_at<sched_param>(g->tp, l.schedparam)};
+}
+
+void tell(G* g, const Told& told) {
+  const TcbLayout& l = tcb_layout;
+  tcb_at<int>(g->tp, l.schedpolicy) = told.policy;
+  tcb_at<sched_param>(g->tp, l.schedparam) = told.param;
+  int& flags = tcb_at<int>(g->tp, l.flags);
+  flags = (flags & ~kFlagsSchedulingTold) | told.flags;
+}
+
 void policy_init() {
   const int pid = sys_getpid();
   g_process_policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, pid));
   raw_syscall(SYS_sched_getparam, pid, sys_arg(&g_process_param));
-  g_cpu_bytes = raw_syscall(SYS_sched_getaffinity, pid, sizeof g_process_cpus, sys_arg(&g_process_cpus));
+  raw_syscall(SYS_sched_getaffinity, pid, sizeof g_process_cpus, sys_arg(&g_process_cpus));
 }
 
 void apply_policy(G* g) {
@@ -172,35 +190,52 @@ void forget_policy(G* g) {
   g->priority = 0;
 }
 
-int policy_for_new(G* creator, const pthread_attr_t* attr, KernelPolicy** out) {
+namespace {
+
+// As glibc: what the object has not, is the creator's; what that has not, the kernel is asked for.
+Told told_by(const pthread_attr_t* attr, Told told) {
+  int set = attr_scheduling(attr);
+  if (set == 0) return told;
+  Told kernels{kFlagsSchedulingTold, g_process_policy, g_process_param};
+  if (told.flags != kFlagsSchedulingTold) told = kernels;
+  if ((set & kFlagPolicySet) != 0) real.pthread_attr_getschedpolicy(attr, &told.policy);
+  if ((set & kFlagParamSet) != 0) real.pthread_attr_getschedparam(attr, &told.param);
+  return told;
+}
+
+}  // namespace
+
+int policy_for_new(G* creator, const pthread_attr_t* attr, NewPolicy* out) {
+  out->told = told_of(creator);
   bool adopted = creator->wired && creator->slot == nullptr && creator != sched.main_g;
   if (MN_LIKELY(attr == nullptr && creator->policy == nullptr && !adopted)) return 0;
   KernelPolicy wanted;
-  if (creator->policy != nullptr)
-    wanted = *creator->policy;
-  else if (adopted)
+  if (adopted || (creator->policy != nullptr && is_kernels(creator)))
     read_kernel_policy(&wanted);
+  else if (creator->policy != nullptr)
+    wanted = *creator->policy;
   if (attr != nullptr) {
-    int inherit = PTHREAD_INHERIT_SCHED;
-    real.pthread_attr_getinheritsched(attr, &inherit);
-    if (inherit == PTHREAD_EXPLICIT_SCHED) {
-      real.pthread_attr_getschedpolicy(attr, &wanted.policy);
-      real.pthread_attr_getschedparam(attr, &wanted.param);
-      wanted.has_policy = !is_plain(wanted.policy, wanted.param);
-      if (wanted.has_policy) {
-        if (int error = grant_policy(wanted.policy, &wanted.param)) return error;
-      }
-    }
     read_attr_cpus(attr, &wanted);
     if (wanted.has_cpus) {
       if (int error = grant_cpus(&wanted.cpus)) return error;
       wanted.has_cpus = !are_plain(wanted.cpus);
     }
+    int inherit = PTHREAD_INHERIT_SCHED;
+    real.pthread_attr_getinheritsched(attr, &inherit);
+    if (inherit == PTHREAD_EXPLICIT_SCHED) {
+      out->told = told_by(attr, out->told);
+      wanted.policy = out->told.policy;
+      wanted.param = out->told.param;
+      wanted.has_policy = !is_plain(wanted.policy, wanted.param);
+      if (wanted.has_policy) {
+        if (int error = grant_policy(wanted.policy, &wanted.param)) return error;
+      }
+    }
   }
   if (!wanted.has_policy && !wanted.has_cpus) return 0;
-  *out = new_policy();
-  if (*out == nullptr) return EAGAIN;
-  **out = wanted;
+  out->kernel = new_policy();
+  if (out->kernel == nullptr) return EAGAIN;
+  *out->kernel = wanted;
   return 0;
 }
 
@@ -228,38 +263,63 @@ bool start_on_kernel_thread(G* g, KernelPolicy* policy) {
   return true;
 }
 
-int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
-  G* g = thread_g(t);
-  if (g == nullptr) return real.pthread_setschedparam(t, policy, param);
-  if (ended(g)) return ESRCH;
+namespace {
+
+// Inside a kernel thread that is g's, or before there are other threads.
+int set_kernels(G* g, int policy, const sched_param* param, bool by_libc) {
+  if (by_libc) return real.pthread_setschedparam(thread_of(g), policy, param);
+  return static_cast<int>(-raw_syscall(SYS_sched_setscheduler, tcb_tid(g->tp), policy, sys_arg(param)));
+}
+
+int change_policy(G* g, int policy, const sched_param* param, bool by_libc) {
   if (!valid_policy(policy, param->sched_priority)) return EINVAL;
   if (alone()) {
-    if (int error = set_policy(policy, param)) return error;
-    policy_init();
-    return 0;
-  }
-  if (is_plain(policy, *param) && g->policy == nullptr) return 0;
-  KernelPolicy* p = policy_of(g);
-  if (p == nullptr) return ENOMEM;
-  if (g == self_g()) {
-    thread_wire();
-    if (int error = set_policy(policy, param)) return error;
-  } else if (int error = grant_policy(policy, param)) {
+    int error = set_kernels(g, policy, param, by_libc);
+    if (error == 0) policy_init();
     return error;
   }
+  const Told told{kFlagsSchedulingTold, policy, *param};
+  if (!is_kernels(g) && g->policy == nullptr && is_plain(policy, *param)) {
+    if (by_libc) tell(g, told);
+    return 0;
+  }
+  KernelPolicy* p = policy_of(g);
+  if (p == nullptr) return ENOMEM;
+  if (g == self_g()) thread_wire();
+  const bool now = is_kernels(g);
+  if (int error = now ? set_kernels(g, policy, param, by_libc) : grant_policy(policy, param)) return error;
   p->has_policy = true;
   p->policy = policy;
   p->param = *param;
+  if (now) {
+    g->priority = static_cast<uint8_t>(param->sched_priority);
+    return 0;
+  }
+  if (by_libc) tell(g, told);
   return request(g);
+}
+
+}  // namespace
+
+int thread_setschedparam(pthread_t t, int policy, const sched_param* param) {
+  G* g = thread_g(t);
+  if (g == nullptr) return real.pthread_setschedparam(t, policy, param);
+  return ended(g) ? ESRCH : change_policy(g, policy, param, true);
 }
 
 int thread_getschedparam(pthread_t t, int* policy, sched_param* param) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_getschedparam(t, policy, param);
   if (ended(g)) return ESRCH;
-  bool own = g->policy != nullptr && g->policy->has_policy;
-  *policy = own ? g->policy->policy : g_process_policy;
-  *param = own ? g->policy->param : g_process_param;
+  if (alone() || is_kernels(g)) return real.pthread_getschedparam(t, policy, param);
+  Told told = told_of(g);
+  if (told.flags != kFlagsSchedulingTold) {
+    told.flags = kFlagsSchedulingTold;
+    thread_getscheduler(g, &told.policy, &told.param);
+    tell(g, told);
+  }
+  *policy = told.policy;
+  *param = told.param;
   return 0;
 }
 
@@ -271,17 +331,37 @@ int thread_setschedprio(pthread_t t, int priority) {
   return thread_setschedparam(t, policy, &param);
 }
 
+int thread_setscheduler(G* g, int policy, const sched_param* param) {
+  return change_policy(g, policy, param, false);
+}
+
+int thread_getscheduler(G* g, int* policy, sched_param* param) {
+  if (alone() || is_kernels(g)) {
+    long tid = tcb_tid(g->tp);
+    long answer = raw_syscall(SYS_sched_getscheduler, tid);
+    if (answer < 0) return static_cast<int>(-answer);
+    *policy = static_cast<int>(answer);
+    return static_cast<int>(-raw_syscall(SYS_sched_getparam, tid, sys_arg(param)));
+  }
+  const bool own = g->policy != nullptr && g->policy->has_policy;
+  *policy = own ? g->policy->policy : g_process_policy;
+  *param = own ? g->policy->param : g_process_param;
+  return 0;
+}
+
 int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_setaffinity_np(t, size, cpus);
   if (ended(g)) return ESRCH;
   cpu_set_t wanted{};
-  memcpy(&wanted, cpus, size < sizeof wanted ? size : sizeof wanted);
+  enter();
+  bool good = copy_memory(&wanted, cpus, size < sizeof wanted ? size : sizeof wanted);
+  leave();
+  if (!good) return EFAULT;
   if (alone()) {
-    if (long error = raw_syscall(SYS_sched_setaffinity, 0, sizeof wanted, sys_arg(&wanted)))
-      return static_cast<int>(-error);
-    policy_init();
-    return 0;
+    int error = real.pthread_setaffinity_np(t, size, cpus);
+    if (error == 0) policy_init();
+    return error;
   }
   if (int error = grant_cpus(&wanted)) return error;
   if (are_plain(wanted) && (g->policy == nullptr || !g->policy->has_cpus)) return 0;
@@ -292,18 +372,20 @@ int thread_setaffinity(pthread_t t, size_t size, const cpu_set_t* cpus) {
   return request(g);
 }
 
+// The kernel judges the size and the address. What it answers of this kernel thread is true of each that has no CPUs of
+// its own, and live: another process may have changed it.
 int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus) {
   G* g = thread_g(t);
   if (g == nullptr) return real.pthread_getaffinity_np(t, size, cpus);
-  if (ended(g)) return ESRCH;
-  if (size < static_cast<size_t>(g_cpu_bytes)) return EINVAL;
-  cpu_set_t have = g_process_cpus;
-  if (g->policy != nullptr && g->policy->has_cpus)
-    have = g->policy->cpus;
-  else if (!self_g()->wired)  // live: another process may have changed it
-    raw_syscall(SYS_sched_getaffinity, 0, sizeof have, sys_arg(&have));
-  memset(cpus, 0, size);
-  memcpy(cpus, &have, size < sizeof have ? size : sizeof have);
+  if (ended(g)) g = self_g();  // as glibc, whose id for it is 0 by now
+  const bool kernels = is_kernels(g);
+  if (size > INT_MAX) size = INT_MAX;
+  long n = raw_syscall(SYS_sched_getaffinity, kernels ? tcb_tid(g->tp) : 0, static_cast<long>(size), sys_arg(cpus));
+  if (n < 0) return static_cast<int>(-n);
+  memset(reinterpret_cast<char*>(cpus) + n, 0, size - static_cast<size_t>(n));
+  const cpu_set_t* own = g->policy != nullptr && g->policy->has_cpus ? &g->policy->cpus : nullptr;
+  if (own == nullptr && self_g()->wired) own = &g_process_cpus;
+  if (!kernels && own != nullptr) memcpy(cpus, own, static_cast<size_t>(n) < sizeof *own ? static_cast<size_t>(n) : sizeof *own);
   return 0;
 }
 

@@ -54,7 +54,6 @@ int thread_get_own_name(char* name);
 int thread_sleep(const Deadline& deadline);
 void thread_yield();
 
-// What libc's default stack size is, or MN_STACK_SIZE.
 void threads_init();
 
 // Threads created so far, main and kernel threads not counted.

@@ -2,11 +2,14 @@
 #include "runtime/thread/wire.h"
 
 #include <linux/futex.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 
 #include "runtime/os/syscall.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
+#include "runtime/sync/usermem.h"
 #include "runtime/thread/adopt.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
@@ -24,23 +27,24 @@ RobustHead* robust_head(G* g) {
   return reinterpret_cast<RobustHead*>(static_cast<char*>(g->tp) + tcb_layout.robust_head);
 }
 
-// One with priority inheritance that others wait for is left as it is: only the end of the kernel thread, which follows
-// (m_retires), makes the kernel give it to the next waiter with the word of the death (exit_pi_state_list);
-// FUTEX_UNLOCK_PI would give it as from the living.
-void leave_to_next(uint32_t* word, uint32_t tid, bool pi) {
-  std::atomic_ref<uint32_t> futex(*word);
-  uint32_t seen = futex.load(std::memory_order_relaxed);
-  while ((seen & FUTEX_TID_MASK) == tid) {
-    if (pi && (seen & FUTEX_WAITERS) != 0) return;
-    uint32_t next = (seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-    // Release: what the dead thread wrote is visible to the next owner (pairs with the acquire in libc's lock).
-    if (!futex.compare_exchange_weak(seen, next, std::memory_order_release)) continue;
-    if ((seen & FUTEX_WAITERS) != 0) raw_syscall(SYS_futex, sys_arg(word), FUTEX_WAKE, 1);
-    return;
+// Where the list's last entry points to the head, or where the kernel stops (ROBUST_LIST_LIMIT). The memory is the
+// program's, and may be gone. Null: it is.
+uintptr_t* last_link(RobustHead* head) {
+  constexpr int kMost = 2040;
+  auto* link = reinterpret_cast<uintptr_t*>(&head->list);
+  uintptr_t entry = *link;
+  for (int n = 0; n < kMost && (entry & ~uintptr_t{1}) != reinterpret_cast<uintptr_t>(head); ++n) {
+    link = reinterpret_cast<uintptr_t*>(entry & ~uintptr_t{1});  // the lowest bit: priority-inheriting
+    if (!copy_memory(&entry, link, sizeof entry)) return nullptr;
   }
+  return link;
 }
 
 }  // namespace
+
+bool is_kernels(const G* g) {
+  return g->wired && tcb_tid(g->tp) < kFakeTidBase;
+}
 
 void thread_wire() {
   G* g = self_g();
@@ -56,7 +60,10 @@ void thread_wire() {
   leave_first_m();
   wire_self();
   g->bound = true;
-  if (!is_main) gpool_unlist(g);
+  if (!is_main) {
+    gpool_unlist(g);
+    raw_syscall(SYS_prctl, PR_SET_NAME, sys_arg(g->name));
+  }
   tcb_set_tid(g->tp, sys_gettid());
   raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));
   leave();
@@ -69,29 +76,49 @@ bool main_is_alone() {
   return true;
 }
 
-// libc marks priority-inheriting entries in the lowest bit of the list pointer.
-void release_robust_mutexes(G* g) {
+void leave_kernel_thread(G* g) {
   RobustHead* head = robust_head(g);
-  auto* end = reinterpret_cast<void**>(head);
-  auto tid = static_cast<uint32_t>(tcb_tid(g->tp));
-  auto entry = reinterpret_cast<uintptr_t>(head->list);
-  for (int limit = 2048; limit > 0 && (entry & ~uintptr_t{1}) != reinterpret_cast<uintptr_t>(end); --limit) {
-    auto node = entry & ~uintptr_t{1};
-    uintptr_t next = *reinterpret_cast<uintptr_t*>(node);
-    leave_to_next(reinterpret_cast<uint32_t*>(node + static_cast<uintptr_t>(head->futex_offset)), tid,
-                  (entry & 1) != 0);
-    entry = next;
-  }
-  head->list = end;
+  RobustHead* heir = head;
+  if (g->rseq.area != nullptr)
+    raw_syscall(SYS_rseq, sys_arg(g->rseq.area), g->rseq.size, 1 /* RSEQ_FLAG_UNREGISTER */, g->rseq.signature);
+  g->rseq = {};
+  const bool any = head->list != reinterpret_cast<void**>(head) || head->pending != nullptr;
+  enter();
   if (g->slot != nullptr) {
     M* m = g->m.load(std::memory_order_relaxed);
-    raw_syscall(SYS_set_robust_list, sys_arg(static_cast<char*>(m->g0.tp) + tcb_layout.robust_head),
-                sizeof(RobustHead));
-    tcb_set_tid(g->tp, static_cast<int>(g->tid));
-    enter();
-    gpool_list(g);
-    leave();
+    heir = reinterpret_cast<RobustHead*>(static_cast<char*>(m->g0.tp) + tcb_layout.robust_head);
   }
+  if (any) {
+    uintptr_t* last = last_link(head);
+    const bool noticed = last != nullptr && head->futex_offset == -static_cast<long>(offsetof(KernelsWord, next));
+    g->kernels_word.next = heir;
+    void* end = noticed ? static_cast<void*>(&g->kernels_word.next) : heir;
+    if (last != nullptr) copy_memory(last, &end, sizeof end);
+    if (noticed)
+      g->kernels_word.word.store(static_cast<uint32_t>(tcb_tid(g->tp)) | FUTEX_WAITERS, std::memory_order_relaxed);
+    if (heir != head) *heir = *head;
+  }
+  if (g->slot != nullptr) {
+    head->list = reinterpret_cast<void**>(head);
+    head->pending = nullptr;
+    RobustHead* present = nullptr;
+    size_t size = 0;
+    raw_syscall(SYS_get_robust_list, 0, sys_arg(&present), sys_arg(&size));
+    // Else it is one of the program's own.
+    if (present == head) raw_syscall(SYS_set_robust_list, sys_arg(heir), sizeof(RobustHead));
+    tcb_set_tid(g->tp, static_cast<int>(g->tid));
+    gpool_list(g);
+  }
+  leave();
+}
+
+void await_kernels_word(G* g) {
+  for (;;) {
+    uint32_t word = g->kernels_word.word.load(std::memory_order_relaxed);
+    if ((word & FUTEX_OWNER_DIED) != 0) break;
+    raw_syscall(SYS_futex, sys_arg(&g->kernels_word.word), FUTEX_WAIT, word, 0);
+  }
+  g->kernels_word.word.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace mn

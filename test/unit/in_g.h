@@ -8,6 +8,8 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/init/init.h"
+#include "runtime/os/libc_state.h"
+#include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
@@ -45,10 +47,34 @@ inline void RunIn(mn::G* g, std::function<void()> function) {
   mn::context_switch(&call.home, &g->ctx, g->tp);
 }
 
+// As the creator does: on a thread of libc's, what libc keeps for a thread is found out.
+inline void LearnInAThreadOfLibcs() {
+  pthread_t thread;
+  ASSERT_EQ(mn::real.pthread_create(
+                &thread, nullptr,
+                [](void* arg) -> void* {
+                  pthread_attr_t attr;
+                  void* base = nullptr;
+                  size_t size = 0;
+                  mn::real.pthread_getattr_np(mn::real.pthread_self(), &attr);
+                  mn::real.pthread_attr_getstack(&attr, &base, &size);
+                  mn::real.pthread_attr_destroy(&attr);
+                  mn::tcb_find_stackblock(base, size);
+                  mn::libc_state_learn(mn::tcb_layout.stackblock);
+                  return arg;
+                },
+                nullptr),
+            0);
+  ASSERT_EQ(mn::real.pthread_join(thread, nullptr), 0);
+}
+
 // Tests that need a pool: the runtime is on, and each test has a class of slots to itself.
 class PoolTest : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_TRUE(mn::on()); }
+  void SetUp() override {
+    ASSERT_TRUE(mn::on());
+    LearnInAThreadOfLibcs();
+  }
 
   static size_t FreshStackSize() {
     static size_t next = 64 * 1024;

@@ -4,7 +4,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <sched.h>
 
 #include <cstdlib>
@@ -63,11 +65,6 @@ TEST_F(Tcb, LayoutIsFound) {
   EXPECT_TRUE(libc_errno >= l.libc_tls && libc_errno < l.libc_tls + static_cast<ptrdiff_t>(l.libc_tls_size));
 }
 
-TEST_F(Tcb, LibcTlsFitsWhatThePoolCanKeep) {
-  // DrySlot keeps 240 bytes, tcb_recycle 512: beyond them malloc's caches would leak.
-  EXPECT_LE(mn::tcb_layout.libc_tls_size, 240u);
-}
-
 TEST_F(Tcb, ThreadsSeeThemselves) {
   pthread_t self = 0;
   void* tp = nullptr;
@@ -124,24 +121,50 @@ TEST_F(Tcb, ErrnoStartsAtZeroAndIsOnesOwn) {
   }
 }
 
-TEST_F(Tcb, LibcsOwnTlsSurvivesRecycling) {
-  RunIn(g_, [] {
-    std::vector<void*> blocks;
-    for (size_t size = 16; size < 512; size += 16) blocks.push_back(malloc(size));
-    for (void* p : blocks) free(p);
-  });
-  auto* libc_tls = static_cast<char*>(g_->tp) + mn::tcb_layout.libc_tls;
-  RunIn(g_, [] { errno = 0; });
-  std::vector<char> before(libc_tls, libc_tls + mn::tcb_layout.libc_tls_size);
+void UseMalloc() {
+  std::vector<void*> blocks;
+  for (size_t size = 16; size < 512; size += 16) blocks.push_back(malloc(size));
+  for (void* p : blocks) free(p);
+}
+
+TEST_F(Tcb, MallocsCacheSurvivesRecycling) {
+  RunIn(g_, UseMalloc);
+  const mn::LibcKept before = mn::libc_state_kept(g_->tp);
+  EXPECT_NE(before.words[0], 0u) << "malloc's cache was not found";
   Recycle();
-  EXPECT_EQ(memcmp(before.data(), libc_tls, before.size()), 0) << "malloc's cache would leak";
-  bool allocated = false;
-  RunIn(g_, [&] {
-    void* volatile p = malloc(64);
-    allocated = p != nullptr;
-    free(p);
-  });
-  EXPECT_TRUE(allocated);
+  const mn::LibcKept after = mn::libc_state_kept(g_->tp);
+  EXPECT_EQ(memcmp(&before, &after, sizeof before), 0) << "malloc's cache would leak";
+  RunIn(g_, UseMalloc);
+}
+
+TEST_F(Tcb, TheRestOfLibcsTlsBeginsAnew) {
+  auto* const libc_tls = static_cast<char*>(g_->tp) + mn::tcb_layout.libc_tls;
+  const size_t size = mn::tcb_layout.libc_tls_size;
+  const std::vector<char> fresh(libc_tls, libc_tls + size);
+  const mn::LibcKept kept = mn::libc_state_kept(g_->tp);
+  memset(libc_tls, 0x55, size);
+  mn::libc_state_begin(g_->tp, kept);
+  EXPECT_EQ(memcmp(fresh.data(), libc_tls, size), 0);
+}
+
+TEST_F(Tcb, TheResolversStateIsOnesOwnAndEmpty) {
+  for (int life = 0; life < 2; ++life) {
+    res_state state = nullptr;
+    bool empty = false;
+    RunIn(g_, [&] {
+      mn::real.__ctype_init();  // as every new thread does
+      static const struct __res_state kEmpty {};
+      state = __res_state();
+      empty = memcmp(state, &kEmpty, sizeof kEmpty) == 0;
+      EXPECT_EQ(res_init(), 0);
+      EXPECT_NE(state->nscount, 0);
+      mn::libc_state_end();
+    });
+    const auto* at = reinterpret_cast<char*>(state);
+    EXPECT_TRUE(at > g_->tp && at < static_cast<char*>(g_->tp) + mn::tcb_layout.size);
+    EXPECT_TRUE(empty);
+    Recycle();
+  }
 }
 
 TEST_F(Tcb, CancellationStateIsFreshEachTime) {
