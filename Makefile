@@ -109,13 +109,13 @@ $(B)/test/observe/%: test/observe/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -rdynamic -s -o $@ $< -pthread -ldl
 
-# Called as the first thing a program, a thread and a library's constructor do.
+# Every exported function, called in every context.
 $(FIRST_OP)/libfirst_op_ctor.so: test/programs/first_op/first_op_ctor.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -o $@ $< -pthread
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $< -pthread
 
-FIRST_OP_SRC := test/programs/first_op/first_op.c $(wildcard test/programs/first_op/*_cases.c)
-$(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so test/programs/first_op/cases.h
+FIRST_OP_SRC := $(filter-out %_ctor.c,$(wildcard test/programs/first_op/*.c))
+$(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so $(wildcard test/programs/first_op/*.h)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $(filter-out %.h,$^) -pthread -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: tests

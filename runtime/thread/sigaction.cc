@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "runtime/os/kernel_action.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/fault.h"
@@ -80,7 +81,7 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
   hide_stand_in(old);
   if (present.sa_sigaction == on_signal) {
     old->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(was);
-    old->sa_flags = was_flags;
+    old->sa_flags = was_flags | (present.sa_flags & static_cast<int>(kRestorer));  // libc adds it, and shows it
   }
   return 0;
 }
