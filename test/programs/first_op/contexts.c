@@ -34,15 +34,48 @@ static int Exits(const char* name) {
 
 typedef int (*Create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
 
-static int RunInThread(Create create, void* (*body)(void*), const char* name) {
-  pthread_t thread;
+// A thread that cannot be joined where the case detaches it.
+struct Thread {
+  pthread_t id;
+  sem_t over;
+  void* (*body)(void*);
+  const char* name;
+};
+
+static void PostOver(void* thread) {
+  sem_post(&((struct Thread*)thread)->over);
+}
+
+static void* RunBody(void* argument) {
+  struct Thread* thread = argument;
+  void* result;
+  pthread_cleanup_push(PostOver, thread);
+  result = thread->body((void*)thread->name);
+  pthread_cleanup_pop(1);
+  return result;
+}
+
+static void Start(struct Thread* thread, Create create, void* (*body)(void*), const char* name) {
+  thread->body = body;
+  thread->name = name;
+  CHECK(sem_init(&thread->over, 0, 0) == 0);
+  CHECK(create(&thread->id, NULL, RunBody, thread) == 0);
+}
+
+static void* AwaitEnd(struct Thread* thread) {
   void* result = NULL;
-  CHECK(create(&thread, NULL, body, (void*)name) == 0);
-  if (strcmp(name, "pthread_detach:self") == 0) {
-    usleep(5000);  // It cannot be joined.
-    return 0;
+  if (strcmp(thread->name, "pthread_detach:self") != 0) {
+    CHECK(pthread_join(thread->id, &result) == 0);
+  } else {
+    while (sem_wait(&thread->over) == -1) CHECK(errno == EINTR);
   }
-  CHECK(pthread_join(thread, &result) == 0);
+  return result;
+}
+
+static int RunInThread(Create create, void* (*body)(void*), const char* name) {
+  static struct Thread thread;
+  Start(&thread, create, body, name);
+  void* result = AwaitEnd(&thread);
   if (result == PTHREAD_CANCELED) Say("the thread was cancelled");
   if (result == PTHREAD_CANCELED || (Exits(name) && result == (void*)FIRST_OP_RESULT)) return 0;
   return (int)(long)result;
@@ -194,6 +227,7 @@ static int InForkedChildOfMain(const char* name) {
 static const char* case_of_handler;
 static sem_t wait_sem;
 static int wait_pipe[2];
+static sem_t may_show;
 static pthread_mutex_t wait_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wait_cond = PTHREAD_COND_INITIALIZER;
 static volatile int about_to_wait;
@@ -205,54 +239,57 @@ static void RunInHandler(int signal) {
   Say("handler returns");
 }
 
-static void* WaitForSemaphore(void* unused) {
+// Not while main has descriptors of its own.
+static void ShowWhenLetTo(void) {
+  CHECK(sem_wait(&may_show) == 0);
+  ShowState("thread");
+}
+
+static void* WaitForSemaphore(void* name) {
   about_to_wait = 1;
   const int result = sem_wait(&wait_sem);
   SayResult(result, result == -1 ? errno : kUntouched);
-  ShowState("thread");
-  return unused;
+  ShowWhenLetTo();
+  (void)name;
+  return NULL;
 }
 
-static void* WaitForData(void* unused) {
+static void* WaitForData(void* name) {
   char byte = 0;
   about_to_wait = 1;
   const ssize_t result = read(wait_pipe[0], &byte, 1);
   SayResult(result, result == -1 ? errno : kUntouched);
-  ShowState("thread");
-  return unused;
+  ShowWhenLetTo();
+  (void)name;
+  return NULL;
 }
 
-static void* WaitForCondition(void* unused) {
+static void* WaitForCondition(void* name) {
   pthread_mutex_lock(&wait_mutex);
   about_to_wait = 1;
   while (!wait_over) pthread_cond_wait(&wait_cond, &wait_mutex);
   pthread_mutex_unlock(&wait_mutex);
-  ShowState("thread");
-  return unused;
+  ShowWhenLetTo();
+  (void)name;
+  return NULL;
 }
 
 static int InHandlerOf(void* (*wait)(void*), const char* name, int flags) {
   Begin();
   case_of_handler = name;
-  CHECK(sem_init(&wait_sem, 0, 0) == 0 && pipe2(wait_pipe, O_CLOEXEC) == 0);
+  CHECK(sem_init(&wait_sem, 0, 0) == 0 && sem_init(&may_show, 0, 0) == 0 && pipe2(wait_pipe, O_CLOEXEC) == 0);
   struct sigaction action = {.sa_handler = RunInHandler, .sa_flags = flags};
   CHECK(sigaction(SIGRTMIN, &action, NULL) == 0);
-  pthread_t thread;
-  void* result = NULL;
-  CHECK(pthread_create(&thread, NULL, wait, NULL) == 0);
+  static struct Thread thread;
+  Start(&thread, pthread_create, wait, name);
   AwaitWaiting(&about_to_wait);
-  CHECK(pthread_kill(thread, SIGRTMIN) == 0);
+  CHECK(pthread_kill(thread.id, SIGRTMIN) == 0);
   // The handler may itself wait for a while, and for good where its thread ends in it.
   AwaitWaiting(&about_to_wait);
   wait_over = 1;
   pthread_cond_broadcast(&wait_cond);
-  CHECK(write(wait_pipe[1], "x", 1) == 1);
-  if (strcmp(name, "pthread_detach:self") == 0) {
-    AwaitWaiting(&about_to_wait);
-  } else {
-    CHECK(pthread_join(thread, &result) == 0);
-    Say("the thread gave %ld", (long)result);
-  }
+  CHECK(write(wait_pipe[1], "x", 1) == 1 && sem_post(&may_show) == 0);
+  Say("the thread gave %ld", (long)AwaitEnd(&thread));
   return End(0);
 }
 
@@ -300,18 +337,12 @@ static void* RunWithCancelDisabled(void* name) {
 static int WithCancelPending(void* (*body)(void*), const char* name) {
   Begin();
   CHECK(sem_init(&may_be_cancelled, 0, 0) == 0 && sem_init(&is_cancelled, 0, 0) == 0);
-  pthread_t thread;
-  void* result = NULL;
-  CHECK(pthread_create(&thread, NULL, body, (void*)name) == 0);
+  static struct Thread thread;
+  Start(&thread, pthread_create, body, name);
   while (sem_wait(&may_be_cancelled) == -1) CHECK(errno == EINTR);
-  CHECK(pthread_cancel(thread) == 0);
+  CHECK(pthread_cancel(thread.id) == 0);
   CHECK(sem_post(&is_cancelled) == 0);
-  if (strcmp(name, "pthread_detach:self") == 0) {
-    AwaitWaiting(&(volatile int){1});
-  } else {
-    CHECK(pthread_join(thread, &result) == 0);
-    Say("the thread gave %ld", (long)result);
-  }
+  Say("the thread gave %ld", (long)AwaitEnd(&thread));
   return End(0);
 }
 
