@@ -247,6 +247,7 @@ SystemCall* target(long nr, long a, long b) {
       return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
     default:
       if (is_own(nr)) return is_caller(self_g()) ? target_for(self_g(), nr, a, b) : nullptr;
+      if (SystemCall* call = signal_call(nr)) return call;
       return descriptor_call(nr, b);
   }
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cases.h"
@@ -152,6 +153,12 @@ static void SigQueue(Function function) {
   const union sigval value = {.sival_int = 7};
   CHECK(CALL(sigqueue, getpid(), SIGWINCH, value) == 0);
 }
+static void PidfdSendSignal(Function function) {
+  const int process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  CHECK(process != -1);
+  CHECK(CALL_AS((int (*)(int, int, siginfo_t*, unsigned))function, process, SIGWINCH, NULL, 0) == 0);
+  CHECK(CALL_AS((int (*)(int, int, siginfo_t*, unsigned))function, -1, SIGWINCH, NULL, 0) == -1 && errno == EBADF);
+}
 static void KillProcess(Function function) {
   CHECK(CALL(kill, getpid(), SIGWINCH) == 0);
 }
@@ -214,6 +221,7 @@ static const struct Case kCases[] = {
     DECLARED(raise, Raise),
     DECLARED(sigqueue, SigQueue),
     BY_NAME(gsignal, Raise),
+    BY_NAME(pidfd_send_signal, PidfdSendSignal),
     DECLARED(kill, KillProcess),
     DECLARED(longjmp, LongJump),
     DECLARED(_longjmp, LongJump),
