@@ -42,6 +42,7 @@ extern const struct Family kProcessFamily;
 extern const struct Family kSignalFamily;
 extern const struct Family kSyscallFamily;
 extern const struct Family kIoFamily;
+extern const struct Family kKernelFamily;
 
 #define CHECK(condition)                                                           \
   do {                                                                             \

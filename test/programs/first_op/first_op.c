@@ -14,7 +14,7 @@
 
 static const struct Family* const kFamilies[] = {
     &kThreadFamily,  &kDataFamily,   &kLockFamily,    &kSemFamily, &kC11Family,
-    &kProcessFamily, &kSignalFamily, &kSyscallFamily, &kIoFamily,
+    &kProcessFamily, &kSignalFamily, &kSyscallFamily, &kIoFamily,  &kKernelFamily,
 };
 enum { kFamilyCount = sizeof kFamilies / sizeof kFamilies[0] };
 

@@ -88,9 +88,9 @@ static void ShowProcess(const char* who) {
   gid_t groups[3] = {77, 77, 77};
   getresuid(&users[0], &users[1], &users[2]);
   getresgid(&groups[0], &groups[1], &groups[2]);
-  const int child = waitpid(-1, NULL, WNOHANG);
-  Say("%s: users %u %u %u groups %u %u %u children %d", who, users[0], users[1], users[2], groups[0], groups[1],
-      groups[2], child > 0 ? 1 : child);
+  const int child = waitpid(-1, NULL, WNOHANG);  // whether it has ended yet is chance
+  Say("%s: users %u %u %u groups %u %u %u children: %s", who, users[0], users[1], users[2], groups[0], groups[1],
+      groups[2], child == -1 ? "none" : "some");
 }
 
 pthread_key_t state_key;
