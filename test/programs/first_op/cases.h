@@ -43,6 +43,7 @@ extern const struct Family kSignalFamily;
 extern const struct Family kSyscallFamily;
 extern const struct Family kIoFamily;
 extern const struct Family kKernelFamily;
+extern const struct Family kTrafficFamily;
 
 #define CHECK(condition)                                                           \
   do {                                                                             \

@@ -20,10 +20,11 @@ enum { kLooks = 2 };
 static int requests[2];
 static sem_t answered;
 static pthread_t companion;
-static volatile sig_atomic_t signals;
+static volatile sig_atomic_t signals, urgent;
 
 static void CountSignal(int signal) {
-  signals += signal != 0;
+  signals += signal == SIGUSR2;
+  urgent += signal == SIGURG;
 }
 
 static void* Accompany(void* unused) {
@@ -41,7 +42,7 @@ void StartCompanion(void) {
   CHECK(pthread_setspecific(state_key, (void*)1) == 0);
   CHECK(pipe2(requests, O_CLOEXEC) == 0 && sem_init(&answered, 0, 0) == 0);
   struct sigaction action = {.sa_handler = CountSignal, .sa_flags = SA_RESTART};
-  CHECK(sigaction(SIGUSR2, &action, NULL) == 0);
+  CHECK(sigaction(SIGUSR2, &action, NULL) == 0 && sigaction(SIGURG, &action, NULL) == 0);
   CHECK(pthread_create(&companion, NULL, Accompany, NULL) == 0);
 }
 
@@ -49,7 +50,8 @@ void AskCompanion(void) {
   CHECK(pthread_kill(companion, SIGUSR2) == 0);
   CHECK(write(requests[1], "s", 1) == 1);
   while (sem_wait(&answered) == -1) CHECK(errno == EINTR);
-  Say("companion: %d signals", (int)signals);
+  CHECK(raise(SIGURG) == 0);
+  Say("companion: %d signals, main %d", (int)signals, (int)urgent);
 }
 
 void EndCompanion(void) {

@@ -13,8 +13,8 @@
 #include "contexts.h"
 
 static const struct Family* const kFamilies[] = {
-    &kThreadFamily,  &kDataFamily,   &kLockFamily,    &kSemFamily, &kC11Family,
-    &kProcessFamily, &kSignalFamily, &kSyscallFamily, &kIoFamily,  &kKernelFamily,
+    &kThreadFamily, &kDataFamily,    &kLockFamily, &kSemFamily,    &kC11Family,     &kProcessFamily,
+    &kSignalFamily, &kSyscallFamily, &kIoFamily,   &kKernelFamily, &kTrafficFamily,
 };
 enum { kFamilyCount = sizeof kFamilies / sizeof kFamilies[0] };
 

@@ -31,6 +31,13 @@ static void SigAction(Function function) {
   CHECK(handled == SIGUSR1);
   CHECK(CALL(sigaction, 1000, &action, NULL) == -1 && errno == EINVAL);
 }
+// As a program does before it executes another.
+static void SigActionResets(Function function) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  CHECK(CALL(sigaction, SIGURG, &action, NULL) == 0);
+  CHECK(sigaction(SIGURG, NULL, &action) == 0 && action.sa_handler == SIG_DFL);
+  CHECK(raise(SIGURG) == 0);
+}
 static void Signal(Function function) {
   CHECK(CALL(signal, SIGUSR1, Handle) == SIG_DFL);
   CHECK(raise(SIGUSR1) == 0);
@@ -192,6 +199,7 @@ static const struct Case kCases[] = {
     DECLARED(pthread_sigmask, SigMask),
     DECLARED(sigprocmask, SigMask),
     DECLARED(sigaction, SigAction),
+    {"sigaction:resets", SigActionResets, (Function)sigaction},
     BY_NAME(__sigaction, SigAction),
     BY_NAME(__libc_sigaction, SigAction),
     DECLARED(signal, Signal),
