@@ -3,6 +3,7 @@
 # make demo | test     what scripts/demo and scripts/test do, which also install what is missing
 # make check           build and run all tests
 # make conformance SUITE=folder of the Open POSIX Test Suite
+# make cpython         CPython's own tests, natively and under libmn (an hour or two)
 # make planted         mn compare finds a slowdown that was put in (minutes)
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
@@ -153,7 +154,7 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check planted demo test bench bench-echo stress conformance apps lint install clean
+.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:
@@ -172,6 +173,9 @@ stress: all tests
 	python3 scripts/stress --seconds 600
 conformance: all
 	python3 scripts/conformance.py --report CONFORMANCE.md $(SUITE)
+cpython: all
+	sh scripts/setup cpython
+	python3 scripts/cpython.py --report CONFORMANCE.md
 apps: all
 	sh scripts/setup apps
 	python3 scripts/apps.py

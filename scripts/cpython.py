@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs CPython's own tests natively and under libmn. Last line: "N passed, N failed".
 
-They are Debian's (package libpython3.11-testsuite) and so is the interpreter, which lets us see what a
-program does that nobody here wrote. Each case must come to what it comes to natively. One that does not
+They are Debian's (package libpython3.X-testsuite), as is the interpreter. Each case must come to what it comes to natively. One that does not
 is run alone, RUNS times in turn with a native run, and counts as failed if it does so less often. A case
 that crashes or hangs ends its process; the others of its module go on in a new one.
 
@@ -26,7 +25,7 @@ sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
 from mnlib import preload, process, section, suite  # noqa: E402
 
-PYTHON = '/usr/bin/python3.11'
+PYTHON = os.path.realpath('/usr/bin/python3')    # Debian's, whatever else is first on PATH
 ONE = os.path.join(ROOT, 'test', 'cpython', 'one.py')
 LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 REASONS = os.path.join(ROOT, 'test', 'cpython.txt')
@@ -144,7 +143,7 @@ def reason_for(case, procs, reasons):
 
 def report_lines(cases, all_procs, reasons):
     version = re.sub(r'^\S*/', '', PYTHON)
-    lines = [f"Debian's {version} and its libpython3.11-testsuite: how many of a module's cases come to",
+    lines = [f"Debian's {version} and its lib{version}-testsuite: how many of a module's cases come to",
              'what they come to natively. Written by `make cpython`',
              f'({" ".join(platform.libc_ver())}, Linux {".".join(platform.release().split(".")[:2])}, '
              f'{os.cpu_count()} CPUs).', '',
