@@ -3,6 +3,7 @@
 # make demo | test     what scripts/demo and scripts/test do, which also install what is missing
 # make check           build and run all tests
 # make conformance SUITE=folder of the Open POSIX Test Suite
+# make cpython         CPython's own tests, natively and under libmn (an hour or two)
 # make planted         mn compare finds a slowdown that was put in (minutes)
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
@@ -111,13 +112,13 @@ $(B)/test/observe/%: test/observe/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -rdynamic -s -o $@ $< -pthread -ldl
 
-# Called as the first thing a program, a thread and a library's constructor do.
+# Every exported function, called in every context.
 $(FIRST_OP)/libfirst_op_ctor.so: test/programs/first_op/first_op_ctor.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -o $@ $< -pthread
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $< -pthread
 
-FIRST_OP_SRC := test/programs/first_op/first_op.c $(wildcard test/programs/first_op/*_cases.c)
-$(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so test/programs/first_op/cases.h
+FIRST_OP_SRC := $(filter-out %_ctor.c,$(wildcard test/programs/first_op/*.c))
+$(FIRST_OP)/first_op: $(FIRST_OP_SRC) $(FIRST_OP)/libfirst_op_ctor.so $(wildcard test/programs/first_op/*.h)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -rdynamic -o $@ $(filter-out %.h,$^) -pthread -Wl,-rpath,'$$ORIGIN'
 
 .PHONY: tests
@@ -155,7 +156,7 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check planted demo test bench bench-echo stress conformance apps lint install clean
+.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:
@@ -174,6 +175,9 @@ stress: all tests
 	python3 scripts/stress --seconds 600
 conformance: all
 	python3 scripts/conformance.py --report CONFORMANCE.md $(SUITE)
+cpython: all
+	sh scripts/setup cpython
+	python3 scripts/cpython.py --report CONFORMANCE.md
 apps: all
 	sh scripts/setup apps
 	python3 scripts/apps.py

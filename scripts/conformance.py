@@ -25,11 +25,12 @@ import tempfile
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import preload, process, suite  # noqa: E402
+from mnlib import preload, process, section, suite  # noqa: E402
 
 BUILD = os.path.join(ROOT, 'build', 'conformance')
 LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 REASONS = os.path.join(ROOT, 'test', 'conformance.txt')
+TITLE = 'The Open POSIX Test Suite'
 INTERFACES = 'conformance/interfaces'
 # As the suite's own configuration has it.
 CFLAGS = ['-std=c99', '-D_POSIX_C_SOURCE=200809L', '-D_XOPEN_SOURCE=700', '-w', '-g']
@@ -149,9 +150,8 @@ def machine():
 
 def report_lines(tests, all_procs, reasons):
     counting = [test for test in tests if test.counts()]
-    lines = ['# Conformance', '',
-             'The Open POSIX Test Suite (of the Linux Test Project), natively and under libmn:',
-             'how many of a function\'s tests pass. Written by `make conformance`',
+    lines = ['The Open POSIX Test Suite is part of the Linux Test Project: how many of a function\'s tests',
+             'pass. Written by `make conformance`',
              f'({machine()}).', '']
     functions = sorted({test.function for test in tests})
     lines += ['| function | tests | native | ' + ' | '.join(f'`MN_PROCS={p}`' for p in all_procs) +
@@ -161,7 +161,7 @@ def report_lines(tests, all_procs, reasons):
         cells = [function or '**all**', len(mine), sum(t.counts() for t in mine)]
         cells += [sum(t.libmn.get(p) == PASSED for t in mine) for p in all_procs]
         lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
-    lines += ['', '## What passes natively and not under libmn', '']
+    lines += ['', '### What passes natively and not under libmn', '']
     missing = [(t, p) for t in counting for p in all_procs if t.libmn[p] != PASSED]
     lines += [f'- `{t.name}`, `MN_PROCS={p}`, {t.libmn[p]}: '
               f'{reason_for(t, p, reasons) or "not known yet"}'
@@ -218,8 +218,7 @@ def main(argv):
         share = sum(t.libmn[procs] == PASSED for t in counting) / max(1, len(counting))
         print(f'MN_PROCS={procs}: {share:.2%}', flush=True)
     if options.report:
-        with open(options.report, 'w') as file:
-            file.write('\n'.join(report_lines(tests, all_procs, read_reasons())) + '\n')
+        section.write_section(options.report, TITLE, report_lines(tests, all_procs, read_reasons()))
     print(f'{len(counting) * len(all_procs) - failed} passed, {failed} failed')
     return 1 if failed else 0
 

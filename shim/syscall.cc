@@ -254,6 +254,7 @@ SystemCall* target(long nr, const long args[5]) {
     case SYS_prctl:
       return is_caller(self_g()) ? prctl_call : nullptr;
     default:
+      if (SystemCall* call = signal_call(nr)) return call;
       if (SystemCall* call = descriptor_call(nr, b)) return call;
       return syscall_kept(nr, args) != Kept::kProcess && is_caller(self_g()) ? own_call : nullptr;
   }

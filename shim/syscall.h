@@ -20,6 +20,9 @@ inline long syscall_result(long answer) {
 // What io/ has to know of (syscall_fd.cc); null: libc's. `b`: the second argument.
 SystemCall* descriptor_call(long nr, long b);
 
+// Signals to this process (syscall_signal.cc); null: libc's.
+SystemCall* signal_call(long nr);
+
 SystemCall futex_call;        // SYS_futex
 SystemCall futex_waitv_call;  // the calls of Linux 5.16
 SystemCall futex_wake_call;   // and 6.7

@@ -26,14 +26,16 @@ INSIDE_PROCS = ('1', '2')
 GO_ON = 'ready\n200\n'    # what looked_at with 100 + 100 threads writes
 
 
-# Its modules may lie where nobody may read.
+# Its modules and itself may lie where nobody may read.
 AS_NOBODY = f'''
-import os, pkgutil, runpy, sys
+import os, pkgutil, sys
 sys.path.insert(0, {os.path.dirname(MN)!r})
 from mnlib import commands
-os.setuid({NOBODY})
 del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name='__main__')
+with open(sys.argv[0]) as file:
+    text = file.read()
+os.setuid({NOBODY})
+exec(compile(text, sys.argv[0], 'exec'), dict(__name__='__main__', __file__=sys.argv[0]))
 '''
 
 

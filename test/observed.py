@@ -4,9 +4,11 @@
 import collections
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -41,8 +43,12 @@ class Program:
             if user:
                 os.setuid(user)
 
-        env = {**preload.libmn_environment(lib or the_library(), suite.clean_environment()), **env}
+        lib = lib or the_library()
         argv = [os.path.join(PROGRAMS, argv[0]), *argv[1:]]
+        self._folder = None
+        if user:
+            lib, argv[0] = self._within_reach(lib, argv[0])
+        env = {**preload.libmn_environment(lib, suite.clean_environment()), **env}
         self.child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, text=True, errors='replace',
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       preexec_fn=at_start)
@@ -52,6 +58,13 @@ class Program:
                          for name, pipe in (('out', self.child.stdout), ('err', self.child.stderr))]
         for reader in self._readers:
             reader.start()
+
+    def _within_reach(self, lib, program):
+        """Copies: other users need not reach the checkout."""
+        self._folder = tempfile.TemporaryDirectory()
+        os.chmod(self._folder.name, 0o755)
+        shutil.copy(os.path.join(os.path.dirname(lib), 'libmn-dump.so'), self._folder.name)
+        return [shutil.copy(path, self._folder.name) for path in (lib, program)]
 
     def _read(self, name, pipe):
         for line in pipe:
@@ -69,6 +82,8 @@ class Program:
             reader.join()
         for pipe in (self.child.stdin, self.child.stdout, self.child.stderr):
             pipe.close()
+        if self._folder:
+            self._folder.cleanup()
 
     @property
     def out(self):

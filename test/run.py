@@ -5,7 +5,7 @@
   unit       the GoogleTest binaries given, or all under build/unit, build/asan, build/tsan
   scripts    test/mn_test.py and its like: scripts/mn
   observe    test/observe_test.py and its like: dumps, deadlocks, schedtrace, statistics
-  first_op   test/programs/first_op/run.py: every exported function, called first of all
+  first_op   test/programs/first_op/run.py: every exported function, called in every context
   native     each preload test and program without libmn: must pass, and is the oracle
   libmn      the same with MN_PROCS=1, 2 and 8
   fallback   the same with each fallback forced, MN_PROCS=2
@@ -123,7 +123,7 @@ class Runner:
             observed.library = self._options.lib
             self._scripts('what libmn shows', 'observe*_test.py')
         if 'first_op' in wanted and not self._options.only:
-            self._totalled('first operations', 'test/programs/first_op/run.py')
+            self._totalled('every function in every context', 'test/programs/first_op/run.py')
         if {'native', 'libmn', 'fallback', 'beside'} & set(wanted):
             self._preload(wanted)
         if 'scale' in wanted:

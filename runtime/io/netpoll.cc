@@ -170,6 +170,7 @@ GList dispatch(const epoll_event* events, int n) {
 void netpoll_init() {
   fork_share_descriptors = fds_shared;
   fork_reset_descriptors = netpoll_reset_after_fork;
+  netpoll.prepare = [] { epoll_fd(); };
   netpoll.collect = collect;
   netpoll.dispatch = dispatch;
   netpoll.interrupt = interrupt;

@@ -16,8 +16,10 @@
 // registrations, of 1,000 0.99 (medians of 6 pairs). The call that is saved is paid for by bookkeeping and by events
 // that nobody waits for. A helper thread with descriptors of its own: it would keep the program's files open.
 //
-// The epoll set and the event descriptor that interrupts its poller are made at the first wait and carry numbers above
-// 900. Who closes them nevertheless makes the next use fail, which makes new ones.
+// The epoll set and the event descriptor that interrupts its poller carry numbers above 900, after a moment with the
+// lowest that is free. They are made with the first thread, before it runs: later another thread, or a forked child,
+// could see that moment, and open() give it another number than natively. Who closes them nevertheless makes the next
+// use fail, which makes new ones.
 #pragma once
 
 #include <cstdint>

@@ -123,8 +123,10 @@ bool recorder_start() {
     ring->tail = head;
     ring->limit.store(head + kTraceRecords, std::memory_order_relaxed);
     ring->skipped = 0;
-    const M* m = sched.ps[i]->m.load(std::memory_order_relaxed);  // the caller, if anybody: it has forked
-    begin_slice(ring, now_ns(), m != nullptr ? m->cur : nullptr, 0);
+    // The caller, which has forked; or an M to which sysmon gave its P meanwhile, and which may not run anybody yet.
+    const M* m = sched.ps[i]->m.load(std::memory_order_relaxed);
+    const G* g = m != nullptr ? m->cur : nullptr;
+    begin_slice(ring, now_ns(), g != nullptr && !g->system ? g : nullptr, 0);
   }
   trace_hooks = {switched, readied, lost, taken};
   sched.observed.fetch_or(kTraced, std::memory_order_relaxed);  // the threads that are made next see all of it

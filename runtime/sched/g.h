@@ -55,6 +55,8 @@ struct AltStack {
   void* sp = nullptr;
   size_t size = 0;
   int flags = 0;
+
+  bool operator==(const AltStack&) const = default;
 };
 
 struct G {

@@ -297,6 +297,7 @@ bool m_retires(M* m) {
 namespace {
 
 int start_helpers(G* self) {
+  if (netpoll.prepare != nullptr) netpoll.prepare();
   uint64_t all = ~kUnmaskable;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
   g_creator_alive.store(false, std::memory_order_relaxed);

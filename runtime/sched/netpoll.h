@@ -32,6 +32,8 @@ struct Netpoll {
   int (*collect)(epoll_event* events, int64_t deadline) = nullptr;
   // The Gs whose waits these events end; the caller makes them runnable. Inside.
   Fifo<G, &G::next> (*dispatch)(const epoll_event* events, int n) = nullptr;
+  // Makes what collect() needs, while no other thread could see a descriptor of its on the way to its number.
+  void (*prepare)() = nullptr;
   // Ends the poller's sleep.
   void (*interrupt)() = nullptr;
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "runtime/os/kernel_action.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/fault.h"
@@ -42,7 +43,7 @@ void show_action(struct sigaction* action, void* handler, int flags) {
   hide_stand_in(action);
   if (action->sa_sigaction != on_signal) return;
   action->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler);
-  action->sa_flags = flags;
+  action->sa_flags = flags | (action->sa_flags & static_cast<int>(kRestorer));  // libc adds it, and shows it
 }
 
 // The kernel's table is the child's own, ours is its parent's: what the child asks for the kernel gets as it is.

@@ -107,7 +107,7 @@ void default_action(int sig, const siginfo_t* info) {
 }
 
 // The same for a G of the program, which may jump out.
-void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
+void call_handler_to_its_end(G* g, int sig, siginfo_t* info, void* uc) {
   if (g->locks == 0 && g->sigwaits.load(std::memory_order_relaxed) != 0) signal_wait_left(g);
   Unfinished* unfinished = g->unfinished;
   if (unfinished == nullptr || g->locks != 0) return call_handler(sig, info, uc);  // locks: a fault of ours
@@ -118,6 +118,15 @@ void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
   call_handler(sig, info, uc);
   g->unfinished = unfinished;
   g->cancel_held = held;
+}
+
+// An alternate stack that the handler set ends with it, as the kernel has it (sigreturn).
+void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
+  const AltStack before = g->altstack;
+  call_handler_to_its_end(g, sig, info, uc);
+  if (MN_LIKELY(g->altstack == before)) return;
+  const stack_t stack{before.sp, before.sp == nullptr ? SS_DISABLE : before.flags, before.size};
+  signal_stack(&stack, nullptr);
 }
 
 // After `delivering` was cleared: a poke on this thread that came before was left to who asks.

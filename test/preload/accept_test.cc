@@ -84,7 +84,7 @@ TEST(Accept, AClosedListenerServesThoseWhoWait) {
     accepted = accept(listener, nullptr, nullptr);
     return nullptr;
   });
-  test::SleepMs(50);
+  test::LetThemWait();
   EXPECT_EQ(close(listener), 0);
   const int client = socket(AF_INET, SOCK_STREAM, 0);
   EXPECT_EQ(connect(client, address.get(), address.size), 0);
@@ -202,7 +202,7 @@ TEST(Connect, WaitsForAQueueThatIsFull) {
     callers.push_back(std::make_unique<Caller>(
         [&name, client = clients.back()] { return connect(client, name.get(), sizeof name.name); }));
   }
-  test::SleepMs(10);
+  test::LetThemWait();
   const auto done = std::count_if(callers.begin(), callers.end(), [](const auto& caller) { return caller->done(); });
   EXPECT_LT(done, kClients);
   const int impatient = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);

@@ -47,7 +47,7 @@ TYPED_TEST(AtomicWaitOf, WakesItsWaiters) {
       ++woken;
     });
   }
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_EQ(woken, 0);
   value = (TypeParam)1;
   value.notify_all();
@@ -112,7 +112,7 @@ TEST(AtomicWait, SemaphoresWithTimeouts) {
     EXPECT_TRUE(semaphore.try_acquire_for(std::chrono::hours(10)));
   });
   timed_out.wait(false);
-  test::SleepMs(20);
+  test::LetThemWait();
   semaphore.release();
 }
 

@@ -79,7 +79,7 @@ TEST_F(Attr, DetachState) {
   thread.Release();
   gate.Open();
   EXPECT_TRUE(test::Eventually([&] { return seen.load(); }));
-  test::SleepMs(5);
+  test::LetThemWait();
 }
 
 TEST_F(Attr, OneAttributeForManyThreads) {

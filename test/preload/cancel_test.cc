@@ -37,7 +37,7 @@ void CancelBlocked(const std::function<void()>& block) {
     });
     if (!early) {
       EXPECT_TRUE(test::Eventually([&] { return started.load(); }));
-      test::SleepMs(3);
+      test::LetThemWait();
     }
     EXPECT_EQ(pthread_cancel(thread.id()), 0);
     EXPECT_EQ(thread.Join(), PTHREAD_CANCELED);
@@ -175,7 +175,7 @@ TEST(Cancel, InJoin) {
     return nullptr;
   });
   EXPECT_TRUE(test::Eventually([&] { return started.load(); }));
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_EQ(pthread_cancel(joiner.id()), 0);
   EXPECT_EQ(joiner.Join(), PTHREAD_CANCELED);
   gate.Open();
@@ -260,9 +260,9 @@ TEST(Cancel, NotAtMutexes) {
     pthread_testcancel();
     return nullptr;
   });
-  test::SleepMs(3);
+  test::LetThemWait();
   EXPECT_EQ(pthread_cancel(thread.id()), 0);
-  test::SleepMs(3);
+  test::LetThemWait();
   pthread_mutex_unlock(&mutex);
   EXPECT_EQ(thread.Join(), PTHREAD_CANCELED);
   EXPECT_TRUE(locked);
@@ -288,7 +288,7 @@ TEST(Cancel, AfterTheEndIsHarmless) {
     return reinterpret_cast<void*>(5);
   });
   ended.Wait();
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_EQ(pthread_cancel(thread.id()), 0);
   EXPECT_EQ(thread.Join(), reinterpret_cast<void*>(5));
 }
@@ -310,7 +310,7 @@ TEST(Cancel, HandlersAndDestructorsAndKeysInOrder) {
     for (;;) pause();
     pthread_cleanup_pop(0);
   });
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_EQ(pthread_cancel(thread.id()), 0);
   EXPECT_EQ(thread.Join(), PTHREAD_CANCELED);
   EXPECT_EQ(log, "inner,handler,outer,key");

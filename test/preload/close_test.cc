@@ -28,11 +28,6 @@ constexpr Taker kRange = [](int fd, int) {
 };
 constexpr Taker kTakers[] = {kClose, kDup2, kDup3, kRange};
 
-// Surely in the call by now, natively and otherwise: what follows tests what becomes of a call in progress.
-void LetThemSettle() {
-  test::SleepMs(30);
-}
-
 char ReadByte(int fd) {
   char byte = 0;
   EXPECT_EQ(read(fd, &byte, 1), 1);
@@ -46,7 +41,7 @@ TEST(Close, AReadGoesOnWithItsFile) {
       Channel old(kind), fresh(kind);
       const int number = dup(old.in);
       Caller reader([&] { return ReadByte(number); });
-      LetThemSettle();
+      test::LetThemWait();
       take(number, fresh.in);
       EXPECT_EQ(dup2(fresh.in, number), number);
       Caller next([&] { return ReadByte(number); });
@@ -70,7 +65,7 @@ TEST(Close, APollGoesOnWithItsFiles) {
       std::vector<pollfd> fds(static_cast<size_t>(count), pollfd{silent.in, POLLIN, 0});
       fds.back().fd = number;
       Caller poller([&] { return poll(fds.data(), fds.size(), -1); });
-      LetThemSettle();
+      test::LetThemWait();
       EXPECT_EQ(dup2(fresh.in, number), number);
       fresh.Put('n');
       test::LetThemWait();
@@ -91,7 +86,7 @@ TEST(Close, AWriteGoesOnWithItsFile) {
       size_t left = test::FillUp(old.out) + 1;
       const int number = dup(old.out);
       Caller writer([&] { return write(number, "o", 1); });
-      LetThemSettle();
+      test::LetThemWait();
       take(number, fresh.out);
       EXPECT_EQ(dup2(fresh.out, number), number);
       EXPECT_EQ(write(number, "n", 1), 1);
@@ -113,7 +108,7 @@ TEST(Close, TheFileIsClosedWhenTheLastCallEnds) {
   const int number = std::exchange(channel.in, -1);
   std::vector<std::unique_ptr<Caller>> readers;
   for (int i = 0; i < 3; ++i) readers.push_back(std::make_unique<Caller>([&] { return ReadByte(number); }));
-  LetThemSettle();
+  test::LetThemWait();
   EXPECT_EQ(close(number), 0);
   test::HereAndInAThread([&] {
     char byte;
@@ -141,7 +136,7 @@ TEST(Close, AnEndOfDataReachesTheOldFile) {
     const int number = std::exchange(channel.in, -1);
     char byte;
     Caller reader([&] { return read(number, &byte, 1); });
-    LetThemSettle();
+    test::LetThemWait();
     EXPECT_EQ(close(number), 0);
     channel.CloseOut();
     EXPECT_EQ(reader.Wait(), Outcome{0});
@@ -153,7 +148,7 @@ TEST(Close, ByFclose) {
   const int number = dup(old.in);
   FILE* file = fdopen(number, "r");
   Caller reader([&] { return ReadByte(number); });
-  LetThemSettle();
+  test::LetThemWait();
   EXPECT_EQ(fclose(file), 0);
   EXPECT_EQ(dup2(fresh.in, number), number);
   fresh.Put('n');
@@ -168,7 +163,7 @@ TEST(Close, BySystemCallsOfTheirOwn) {
     Channel old(kind), fresh(kind);
     const int number = dup(old.in);
     Caller reader([&] { return ReadByte(number); });
-    LetThemSettle();
+    test::LetThemWait();
     EXPECT_EQ(syscall(SYS_close, number), 0);
     EXPECT_EQ(syscall(SYS_dup2, fresh.in, number), number);
     fresh.Put('n');
@@ -225,7 +220,7 @@ void CloseAllAbove(void (*close_all)()) {
     }
   });
   for (int round = 0; round < 3; ++round) {
-    LetThemSettle();
+    test::LetThemWait();
     close_all();
     for (int i = 0; i < 50; ++i) {
       const char byte = static_cast<char>('a' + i % 10);
@@ -348,7 +343,7 @@ TEST(Close, WhatBecomesOfTheFormerFileIsNotReported) {
       std::unique_ptr<Caller> reader;
       if (in_use) {
         reader = std::make_unique<Caller>([&] { return ReadByte(number); });
-        LetThemSettle();
+        test::LetThemWait();
       } else {
         // From a thread, for main has one of the kernel's own at first.
         EXPECT_EQ(test::InThread([=] {
@@ -363,9 +358,9 @@ TEST(Close, WhatBecomesOfTheFormerFileIsNotReported) {
         pollfd fd = {number, POLLIN, 0};
         return poll(&fd, 1, -1);
       });
-      LetThemSettle();
+      test::LetThemWait();
       former.Put('f');
-      LetThemSettle();
+      test::LetThemWait();
       EXPECT_FALSE(watcher.done());
       if (in_use) {
         EXPECT_EQ(reader->Wait(), Outcome{'f'});

@@ -84,7 +84,7 @@ TEST(Cond, WaitHoldsTheMutexAgain) {
       return nullptr;
     });
   }
-  test::SleepMs(5);
+  test::LetThemWait();
   monitor.Lock();
   tickets = 50;
   monitor.Broadcast();

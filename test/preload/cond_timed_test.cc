@@ -83,7 +83,7 @@ TEST(Cond, TimedWaitIsSignalled) {
       monitor.Unlock();
       return nullptr;
     });
-    test::SleepMs(5);
+    test::LetThemWait();
     monitor.Lock();
     flag = true;
     monitor.Signal();

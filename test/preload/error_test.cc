@@ -20,7 +20,7 @@ class Ended : public testing::Test {
  protected:
   void SetUp() override {
     EXPECT_TRUE(test::Eventually([&] { return ended_.load(); }));
-    test::SleepMs(20);  // From there to its very end.
+    test::LetThemWait();  // From there to its very end.
   }
 
   std::atomic<bool> ended_ = false;

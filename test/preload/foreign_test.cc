@@ -163,8 +163,10 @@ TEST(Foreign, TheyMakeSleepAndJoinThreads) {
                   &thread, nullptr,
                   [](void* p) -> void* {
                     pthread_setspecific(key, p);
-                    errno = 31;
+                    // First: the thread's first malloc looks for the number of CPUs in /sys, which need not be there.
                     std::vector<Thread> children;
+                    children.reserve(5);
+                    errno = 31;
                     for (int i = 0; i < 5; ++i) {
                       children.emplace_back([] {
                         usleep(10);

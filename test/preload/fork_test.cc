@@ -148,7 +148,7 @@ TEST(Fork, MutexHeldByTheForkerCanBeReleasedInTheChild) {
       pthread_mutex_unlock(&mutex);
       return nullptr;
     });
-    test::SleepMs(2);
+    test::LetThemWait();
     EXPECT_TRUE(Exited(RunChild([&] {
                          CHILD_CHECK(pthread_mutex_trylock(&mutex) == EBUSY);
                          CHILD_CHECK(pthread_mutex_unlock(&mutex) == 0);
@@ -329,7 +329,7 @@ TEST(Fork, WaitingForAChildDoesNotHoldUpOthers) {
     return nullptr;
   });
   Thread writer([&] {
-    test::SleepMs(5);
+    test::LetThemWait();
     EXPECT_EQ(write(pipes[1], "x", 1), 1);
     return nullptr;
   });

@@ -263,7 +263,7 @@ TEST(Futex, BlockedSignalsEndNothing) {
     return answer;
   });
   EXPECT_EQ(pthread_kill(waiters.id(0), SIGUSR1), 0);
-  test::SleepMs(10);
+  test::LetThemWait();
   EXPECT_EQ(Wake(&word), 1);
   EXPECT_EQ(waiters.AnswerOf(0), 0);
 }
@@ -302,7 +302,7 @@ TEST(Futex, IsNoCancellationPoint) {
   });
   EXPECT_TRUE(AwaitWaiting(&word, 1));
   EXPECT_EQ(pthread_cancel(thread.id()), 0);
-  test::SleepMs(10);
+  test::LetThemWait();
   EXPECT_TRUE(AwaitWaiting(&word, 1));
   EXPECT_EQ(answer, -1);
   EXPECT_EQ(Wake(&word), 1);

@@ -216,7 +216,7 @@ TEST_F(Interrupt, SelectSaysWhatIsLeftOfItsTime) {
   test::Handler handler(SIGUSR1, test::Count, 0);
   timeval left = {.tv_sec = 100, .tv_usec = 0};
   Caller caller([&] { return select(0, nullptr, nullptr, nullptr, &left); });
-  test::SleepMs(20);
+  test::LetThemWait();
   EXPECT_EQ(Interrupted(caller), (Outcome{-1, EINTR}));
   EXPECT_GE(left.tv_sec, 30);
   EXPECT_LT(left.tv_sec, 100);

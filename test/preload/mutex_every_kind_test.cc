@@ -152,7 +152,7 @@ TEST_P(EveryKind, TimedLockIsHandedOver) {
       return nullptr;
     });
   }
-  test::SleepMs(10);
+  test::LetThemWait();
   EXPECT_EQ(got, 0);
   EXPECT_EQ(pthread_mutex_unlock(mutex.get()), 0);
   threads.clear();

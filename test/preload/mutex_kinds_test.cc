@@ -184,7 +184,7 @@ TEST_P(Robust, AWaiterLearnsOfTheDeath) {
     EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
     return nullptr;
   });
-  test::SleepMs(5);
+  test::LetThemWait();
   die.Open();
   owner.Join();
   waiter.Join();

@@ -189,7 +189,7 @@ TEST(Mutex, ManyWaitersAllGetIt) {
       return nullptr;
     });
   }
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_EQ(order, 0);
   pthread_mutex_unlock(&mutex);
   threads.clear();

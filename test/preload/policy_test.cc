@@ -307,7 +307,7 @@ TEST_F(Policy, HigherPrioritiesGoFirst) {
           begun = true;
           pthread_mutex_lock(&mutex);
           order.push_back(priority);
-          usleep(2000);  // all the others wait again
+          test::LetThemWait();  // all the others, again
           pthread_mutex_unlock(&mutex);
           return nullptr;
         },

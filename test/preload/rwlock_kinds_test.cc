@@ -54,7 +54,7 @@ TEST(RwlockStatic, PreferredReaderComesBeforeWaitingWriters) {
     EXPECT_EQ(pthread_rwlock_unlock(&lock), 0);
     return nullptr;
   });
-  test::SleepMs(10);
+  test::LetThemWait();
   // Recursive reading while a writer waits must not deadlock.
   EXPECT_EQ(pthread_rwlock_rdlock(&lock), 0);
   EXPECT_EQ(InThread([] {

@@ -116,7 +116,7 @@ TEST_P(Rwlock, ManyReadersInsideAtOnce) {
     Unlock();
     return nullptr;
   });
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_FALSE(written);
   gate.Open();
   writer.Join();
@@ -183,7 +183,7 @@ TEST_P(Rwlock, ReadersQueuedBehindAWriterThatGivesUpGoOn) {
     EXPECT_EQ(pthread_rwlock_clockwrlock(&lock_, CLOCK_MONOTONIC, &deadline), ETIMEDOUT);
     return nullptr;
   });
-  test::SleepMs(5);
+  test::LetThemWait();
   std::vector<Thread> readers;
   for (int i = 0; i < 5; ++i) {
     readers.emplace_back([&] {
@@ -239,7 +239,7 @@ TEST_P(Rwlock, WritersAllGetIn) {
       return nullptr;
     });
   }
-  test::SleepMs(5);
+  test::LetThemWait();
   EXPECT_EQ(written, 0);
   Unlock();
   threads.clear();

@@ -162,7 +162,7 @@ TEST_F(Sem, PostWakesAWaiterOnEveryKindOfWait) {
       }
       return nullptr;
     });
-    test::SleepMs(5);
+    test::LetThemWait();
     EXPECT_EQ(sem_post(&sem_), 0);
     waiter.Join();
     EXPECT_EQ(Value(), 0);

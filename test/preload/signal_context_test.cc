@@ -80,7 +80,7 @@ class SignalContext : public test::Signal {
       return nullptr;
     });
     EXPECT_TRUE(test::Eventually([&] { return begun.load(); }));
-    test::SleepMs(5);
+    test::LetThemWait();
     for (int i = 1; i <= 3; ++i) {
       EXPECT_EQ(pthread_kill(waiter.id(), SIGUSR1), 0);
       EXPECT_TRUE(test::Eventually([&] { return seen.times == i; }));
@@ -207,7 +207,7 @@ TEST_F(SignalContext, HandlersHaveAThreadGoOnElsewhere) {
   });
   for (int round = 1; round <= 20; ++round) {
     EXPECT_TRUE(test::Eventually([&] { return waits == round; }));
-    test::SleepMs(2);
+    test::LetThemWait();
     EXPECT_EQ(pthread_kill(waiter.id(), SIGUSR2), 0);
   }
   waiter.Join();

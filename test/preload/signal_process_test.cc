@@ -39,12 +39,12 @@ void FindsWhoWaits(const sigset_t& set, int flags, const std::function<int()>& w
     return nullptr;
   });
   EXPECT_EQ(pthread_sigmask(SIG_BLOCK, &set, nullptr), 0);
-  test::SleepMs(5);
+  test::LetThemWait();
   for (int i = 1; i <= 3 && !done; ++i) {
     EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
     EXPECT_TRUE(test::Eventually([&] { return test::handled >= i; }));
     EXPECT_EQ(test::handled_by, waiter.id());
-    test::SleepMs(2);
+    test::LetThemWait();
   }
   EXPECT_EQ(test::handled_here, 0);
   release();
@@ -141,7 +141,7 @@ TEST_F(SignalProcess, OneOfMany) {
     gate.Wait();
     return nullptr;
   });
-  test::SleepMs(5);
+  test::LetThemWait();
   for (int i = 1; i <= 20; ++i) {
     EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
     EXPECT_TRUE(test::Eventually([&] { return test::handled >= i; }));
@@ -249,7 +249,7 @@ TEST_F(SignalProcess, NobodyTakesIt) {
     EXPECT_EQ(got, SIGUSR1);
   }
   EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
-  test::SleepMs(20);
+  test::LetThemWait();
   EXPECT_EQ(test::handled, 0);
   gate.Open();
   EXPECT_TRUE(test::Eventually([&] { return done.load(); }));
@@ -271,7 +271,7 @@ TEST_F(SignalProcess, NobodyTakesItButAWaitForSignals) {
       got = signal;
       return nullptr;
     });
-    test::SleepMs(3);
+    test::LetThemWait();
     EXPECT_EQ(kill(getpid(), SIGUSR1), 0);
     waiter.Join();
     EXPECT_EQ(got, SIGUSR1);

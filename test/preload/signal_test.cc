@@ -157,7 +157,7 @@ TEST_F(Signal, KillReachesAThreadThatWaits) {
     seen[1] = handled_here;
     return nullptr;
   });
-  test::SleepMs(5);
+  test::LetThemWait();
   for (int i = 1; i <= 5; ++i) {
     EXPECT_EQ(pthread_kill(in_cond.id(), SIGUSR1), 0);
     EXPECT_TRUE(test::Eventually([&] { return handled == 2 * i - 1; }));
@@ -357,10 +357,10 @@ TEST_F(Signal, KillOfAThreadThatEndedButIsNotJoined) {
     return nullptr;
   });
   EXPECT_TRUE(test::Eventually([&] { return ended.load(); }));
-  test::SleepMs(10);
+  test::LetThemWait();
   EXPECT_EQ(pthread_kill(thread.id(), 0), 0);
   EXPECT_EQ(pthread_kill(thread.id(), SIGUSR1), 0);
-  test::SleepMs(2);
+  test::LetThemWait();
   EXPECT_EQ(handled, 0);
 }
 

@@ -138,7 +138,7 @@ TEST(Socket, TimeoutsEndTheWait) {
     };
     auto waits = [&] {
       Caller reader([&] { return recv(channel.in, &byte, 1, 0); });
-      test::SleepMs(30);
+      test::LetThemWait();
       EXPECT_FALSE(reader.done());
       channel.Put();
       EXPECT_EQ(reader.Wait(), Outcome{1});
@@ -291,7 +291,7 @@ TEST_F(SocketSignal, AnEndInTheMiddleIsTheNextCalls) {
     iovec iov = {much.data(), much.size()};
     Caller sender(
         [&] { return vector ? writev(channel.out, &iov, 1) : send(channel.out, much.data(), much.size(), 0); });
-    test::SleepMs(20);
+    test::LetThemWait();
     EXPECT_FALSE(sender.done());
     channel.CloseIn();
     EXPECT_GT(sender.Wait().result, 0);
@@ -312,7 +312,7 @@ TEST(Socket, ADatagramWaitsForTheRoomOfItsPeer) {
   while (sendto(ends[1], "x", 1, MSG_DONTWAIT, to, sizeof name) == 1) ++queued;
   EXPECT_EQ(errno, EAGAIN);
   Caller sender([&] { return sendto(ends[1], "y", 1, 0, to, sizeof name); });
-  test::SleepMs(10);
+  test::LetThemWait();
   EXPECT_FALSE(sender.done());
   char byte;
   for (int i = 0; i < queued; ++i) EXPECT_EQ(recv(ends[0], &byte, 1, 0), 1);

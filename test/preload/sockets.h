@@ -23,11 +23,6 @@
 
 namespace test {
 
-// Long enough that another thread, most likely, waits in the call that it was about to make.
-inline void LetThemWait() {
-  SleepMs(3);
-}
-
 struct Address {
   sockaddr_in in;
   socklen_t size = sizeof in;

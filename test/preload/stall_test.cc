@@ -151,7 +151,7 @@ TEST_F(Stalled, InAStdioLock) {
   }
   Thread worker([&] {
     EXPECT_TRUE(test::Eventually([&] { return entered == kBlocked; }));
-    test::SleepMs(5);
+    test::LetThemWait();
     EXPECT_EQ(releases, 0);
     unlock = true;
     return nullptr;

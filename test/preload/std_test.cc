@@ -70,7 +70,7 @@ TEST(Std, ConditionVariableAnyWithStopToken) {
       std::unique_lock lock(mutex);
       stopped = !cond.wait(lock, std::move(token), [] { return false; });
     });
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    test::LetThemWait();
   }
   EXPECT_TRUE(stopped);
 }
@@ -102,7 +102,7 @@ TEST(Std, PromiseAtThreadExit) {
   auto future = promise.get_future();
   std::thread([&promise] { promise.set_value_at_thread_exit(6); }).detach();
   EXPECT_EQ(future.get(), 6);
-  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  test::LetThemWait();
 }
 
 TEST(Std, FutureTimesOut) {

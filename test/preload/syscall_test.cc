@@ -73,7 +73,7 @@ TEST(Syscall, SleepsAreInterrupted) {
     return nullptr;
   });
   EXPECT_TRUE(test::Eventually([&] { return sleeping.load(); }));
-  test::SleepMs(20);
+  test::LetThemWait();
   EXPECT_EQ(pthread_kill(sleeper.id(), SIGUSR1), 0);
   sleeper.Join();
   EXPECT_TRUE(ran);

@@ -19,6 +19,8 @@
 #include <memory>
 #include <utility>
 
+#include "quiet.h"
+
 namespace test {
 
 inline constexpr int64_t kNsPerMs = 1'000'000;

@@ -69,7 +69,7 @@ TEST(Vfork, ChildsDescriptorsAreItsOwn) {
     EXPECT_EQ(byte, 'x');
     return nullptr;
   });
-  SleepMs(20);
+  test::LetThemWait();
   Thread([&]() -> void* {
     const pid_t child = vfork();
     if (child == 0) {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls one function of the pthread API as the first thing that the program, a thread or a library's
-// constructor does, checks what it did, then sees that threads still work.
-// usage: first_op main NAME | first_op thread NAME | first_op list
+// Calls one function of the pthread API in one context (contexts.c), checks what it did and says what came of it.
+// usage: first_op CONTEXT NAME | first_op list | first_op contexts
 //        FIRST_OP=NAME first_op ctor NAME    the constructor is in first_op_ctor.so
-// Exit status 0: all was as it should be. run.py runs every case, natively and under libmn.
+//        first_op learn:CONTEXT NAME         the last line lists the system calls that it makes (filter.c)
+// Exit status 0: all was as it should be. run.py runs every case, natively and under libmn, and compares.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cases.h"
+#include "contexts.h"
 
 static const struct Family* const kFamilies[] = {
-    &kThreadFamily,  &kDataFamily,   &kLockFamily,    &kSemFamily, &kC11Family,
-    &kProcessFamily, &kSignalFamily, &kSyscallFamily, &kIoFamily,
+    &kThreadFamily, &kDataFamily,    &kLockFamily, &kSemFamily,    &kC11Family,     &kProcessFamily,
+    &kSignalFamily, &kSyscallFamily, &kIoFamily,   &kKernelFamily, &kTrafficFamily,
 };
 enum { kFamilyCount = sizeof kFamilies / sizeof kFamilies[0] };
 
@@ -48,56 +48,35 @@ int FirstOp(const char* name) {
   Function function = found->function;
   if (function == NULL) function = Find(name);
   if (function == NULL) {
-    puts("absent");
+    Say("absent");
     return 0;
   }
   found->body(function);
   return 0;
 }
 
-static void* FirstOpInThread(void* name) {
-  return (void*)(long)FirstOp(name);
-}
-
-// Whatever came first, threads work.
-static void SeeThatThreadsWork(void) {
-  struct Handover handover = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-  pthread_t thread;
-  CHECK(pthread_create(&thread, NULL, HandOver, &handover) == 0);
-  CHECK(pthread_mutex_lock(&handover.mutex) == 0);
-  while (!handover.ready) CHECK(pthread_cond_wait(&handover.cond, &handover.mutex) == 0);
-  CHECK(pthread_mutex_unlock(&handover.mutex) == 0);
-  CHECK(pthread_join(thread, NULL) == 0);
+static const struct Context* ContextOf(const char* name) {
+  for (size_t i = 0; i < kContextCount; ++i) {
+    if (strcmp(kContexts[i].name, name) == 0) return &kContexts[i];
+  }
+  return NULL;
 }
 
 int main(int argc, char** argv) {
+  static const char kLearn[] = "learn:";
   if (argc == 2 && strcmp(argv[1], "list") == 0) {
     for (size_t f = 0; f < kFamilyCount; ++f) {
       for (size_t i = 0; i < kFamilies[f]->count; ++i) puts(kFamilies[f]->cases[i].name);
     }
     return 0;
   }
-  if (argc != 3) return 2;
-  int status = 0;
-  if (strcmp(argv[1], "main") == 0) {
-    status = FirstOp(argv[2]);
-  } else if (strcmp(argv[1], "thread") == 0) {
-    pthread_t thread;
-    void* result = NULL;
-    CHECK(pthread_create(&thread, NULL, FirstOpInThread, argv[2]) == 0);
-    if (strcmp(argv[2], "pthread_detach:self") == 0) {
-      usleep(5000);  // It cannot be joined.
-    } else {
-      CHECK(pthread_join(thread, &result) == 0);
-      const int exits = strcmp(argv[2], "pthread_exit") == 0 || strcmp(argv[2], "thrd_exit") == 0;
-      CHECK(!exits || result == (void*)FIRST_OP_RESULT);
-      status = exits ? 0 : (int)(long)result;
-    }
-  } else if (strcmp(argv[1], "ctor") == 0) {
-    status = FirstOpCtorStatus();
-  } else {
-    return 2;
+  if (argc == 2 && strcmp(argv[1], "contexts") == 0) {
+    for (size_t i = 0; i < kContextCount; ++i) puts(kContexts[i].name);
+    return 0;
   }
-  SeeThatThreadsWork();
-  return status;
+  if (argc != 3) return 2;
+  const int learns = strncmp(argv[1], kLearn, sizeof kLearn - 1) == 0;
+  const struct Context* context = ContextOf(argv[1] + (learns ? sizeof kLearn - 1 : 0));
+  if (context == NULL) return 2;
+  return learns ? LearnSystemCalls(context->run, argv[2]) : context->run(argv[2]);
 }

@@ -37,218 +37,219 @@ static siginfo_t info;
 static struct sembuf op;
 static long one[2] = {1, 0};
 static void Case_read(Function function) {
-  CHECK(AS(read)(-1, b, 1) == -1 && errno == EBADF);
+  CHECK(CALL(read, -1, b, 1) == -1 && errno == EBADF);
 }
 static void Case_write(Function function) {
-  CHECK(AS(write)(-1, b, 1) == -1 && errno == EBADF);
+  CHECK(CALL(write, -1, b, 1) == -1 && errno == EBADF);
 }
 static void Case_readv(Function function) {
-  CHECK(AS(readv)(-1, &v, 1) == -1 && errno == EBADF);
+  CHECK(CALL(readv, -1, &v, 1) == -1 && errno == EBADF);
 }
 static void Case_writev(Function function) {
-  CHECK(AS(writev)(-1, &v, 1) == -1 && errno == EBADF);
+  CHECK(CALL(writev, -1, &v, 1) == -1 && errno == EBADF);
 }
 static void Case_recv(Function function) {
-  CHECK(AS(recv)(-1, b, 1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(recv, -1, b, 1, 0) == -1 && errno == EBADF);
 }
 static void Case_recvfrom(Function function) {
-  CHECK(AS(recvfrom)(-1, b, 1, 0, NULL, NULL) == -1 && errno == EBADF);
+  CHECK(CALL(recvfrom, -1, b, 1, 0, NULL, NULL) == -1 && errno == EBADF);
 }
 static void Case_recvmsg(Function function) {
-  CHECK(AS(recvmsg)(-1, &m, 0) == -1 && errno == EBADF);
+  CHECK(CALL(recvmsg, -1, &m, 0) == -1 && errno == EBADF);
 }
 static void Case_recvmmsg(Function function) {
-  CHECK(AS(recvmmsg)(-1, &mm, 1, 0, NULL) == -1 && errno == EBADF);
+  CHECK(CALL(recvmmsg, -1, &mm, 1, 0, NULL) == -1 && errno == EBADF);
 }
 static void Case_send(Function function) {
-  CHECK(AS(send)(-1, b, 1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(send, -1, b, 1, 0) == -1 && errno == EBADF);
 }
 static void Case_sendto(Function function) {
-  CHECK(AS(sendto)(-1, b, 1, 0, NULL, 0) == -1 && errno == EBADF);
+  CHECK(CALL(sendto, -1, b, 1, 0, NULL, 0) == -1 && errno == EBADF);
 }
 static void Case_sendmsg(Function function) {
-  CHECK(AS(sendmsg)(-1, &m, 0) == -1 && errno == EBADF);
+  CHECK(CALL(sendmsg, -1, &m, 0) == -1 && errno == EBADF);
 }
 static void Case_sendmmsg(Function function) {
-  CHECK(AS(sendmmsg)(-1, &mm, 1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(sendmmsg, -1, &mm, 1, 0) == -1 && errno == EBADF);
 }
 static void Case_accept(Function function) {
-  CHECK(AS(accept)(-1, NULL, NULL) == -1 && errno == EBADF);
+  CHECK(CALL(accept, -1, NULL, NULL) == -1 && errno == EBADF);
 }
 static void Case_accept4(Function function) {
-  CHECK(AS(accept4)(-1, NULL, NULL, 0) == -1 && errno == EBADF);
+  CHECK(CALL(accept4, -1, NULL, NULL, 0) == -1 && errno == EBADF);
 }
 static void Case_sendfile(Function function) {
-  CHECK(AS(sendfile)(-1, -1, NULL, 1) == -1 && errno == EBADF);
+  CHECK(CALL(sendfile, -1, -1, NULL, 1) == -1 && errno == EBADF);
 }
 static void Case_sendfile64(Function function) {
-  CHECK(AS(sendfile64)(-1, -1, NULL, 1) == -1 && errno == EBADF);
+  CHECK(CALL(sendfile64, -1, -1, NULL, 1) == -1 && errno == EBADF);
 }
 static void Case_setsockopt(Function function) {
-  CHECK(AS(setsockopt)(-1, SOL_SOCKET, SO_RCVTIMEO, b, 1) == -1 && errno == EBADF);
+  CHECK(CALL(setsockopt, -1, SOL_SOCKET, SO_RCVTIMEO, b, 1) == -1 && errno == EBADF);
 }
 static void Case_shutdown(Function function) {
-  CHECK(AS(shutdown)(-1, SHUT_RD) == -1 && errno == EBADF);
+  CHECK(CALL(shutdown, -1, SHUT_RD) == -1 && errno == EBADF);
 }
 static void Case_epoll_wait(Function function) {
-  CHECK(AS(epoll_wait)(-1, &e, 1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(epoll_wait, -1, &e, 1, 0) == -1 && errno == EBADF);
 }
 static void Case_epoll_pwait(Function function) {
-  CHECK(AS(epoll_pwait)(-1, &e, 1, 0, NULL) == -1 && errno == EBADF);
+  CHECK(CALL(epoll_pwait, -1, &e, 1, 0, NULL) == -1 && errno == EBADF);
 }
 static void Case_epoll_pwait2(Function function) {
-  CHECK(AS(epoll_pwait2)(-1, &e, 1, NULL, NULL) == -1 && errno == EBADF);
+  CHECK(CALL(epoll_pwait2, -1, &e, 1, NULL, NULL) == -1 && errno == EBADF);
 }
 static void Case_close(Function function) {
-  CHECK(AS(close)(-1) == -1 && errno == EBADF);
+  CHECK(CALL(close, -1) == -1 && errno == EBADF);
 }
 static void Case_dup(Function function) {
-  CHECK(AS(dup)(-1) == -1 && errno == EBADF);
+  CHECK(CALL(dup, -1) == -1 && errno == EBADF);
 }
 static void Case_dup2(Function function) {
-  CHECK(AS(dup2)(-1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(dup2, -1, 0) == -1 && errno == EBADF);
 }
 static void Case_dup3(Function function) {
-  CHECK(AS(dup3)(-1, 0, 0) == -1 && errno == EBADF);
+  CHECK(CALL(dup3, -1, 0, 0) == -1 && errno == EBADF);
 }
 static void Case_ioctl(Function function) {
-  CHECK(AS(ioctl)(-1, FIONBIO, &zero) == -1 && errno == EBADF);
+  CHECK(CALL(ioctl, -1, FIONBIO, &zero) == -1 && errno == EBADF);
 }
 static void Case_flock(Function function) {
-  CHECK(AS(flock)(-1, LOCK_EX) == -1 && errno == EBADF);
+  CHECK(CALL(flock, -1, LOCK_EX) == -1 && errno == EBADF);
 }
 static void Case_lockf(Function function) {
-  CHECK(AS(lockf)(-1, F_LOCK, 1) == -1 && errno == EBADF);
+  CHECK(CALL(lockf, -1, F_LOCK, 1) == -1 && errno == EBADF);
 }
 static void Case_lockf64(Function function) {
-  CHECK(AS(lockf64)(-1, F_LOCK, 1) == -1 && errno == EBADF);
+  CHECK(CALL(lockf64, -1, F_LOCK, 1) == -1 && errno == EBADF);
 }
 static void Case_fcntl(Function function) {
-  CHECK(AS(fcntl)(-1, F_GETFL) == -1 && errno == EBADF);
+  CHECK(CALL(fcntl, -1, F_GETFL) == -1 && errno == EBADF);
 }
 static void Case_fcntl64(Function function) {
-  CHECK(AS(fcntl64)(-1, F_GETFL) == -1 && errno == EBADF);
+  CHECK(CALL(fcntl64, -1, F_GETFL) == -1 && errno == EBADF);
 }
 static void Case_connect(Function function) {
-  CHECK(AS(connect)(-1, NULL, 0) == -1 && errno == EBADF);
+  CHECK(CALL(connect, -1, NULL, 0) == -1 && errno == EBADF);
 }
 static void Case_fsync(Function function) {
-  CHECK(AS(fsync)(-1) == -1 && errno == EBADF);
+  CHECK(CALL(fsync, -1) == -1 && errno == EBADF);
 }
 static void Case_fdatasync(Function function) {
-  CHECK(AS(fdatasync)(-1) == -1 && errno == EBADF);
+  CHECK(CALL(fdatasync, -1) == -1 && errno == EBADF);
 }
 static void Case_tcdrain(Function function) {
-  CHECK(AS(tcdrain)(-1) == -1 && errno == EBADF);
+  CHECK(CALL(tcdrain, -1) == -1 && errno == EBADF);
 }
 static void Case_mq_receive(Function function) {
-  CHECK(AS(mq_receive)(-1, b, 1, NULL) == -1 && errno == EBADF);
+  CHECK(CALL(mq_receive, -1, b, 1, NULL) == -1 && errno == EBADF);
 }
 static void Case_mq_timedreceive(Function function) {
-  CHECK(AS(mq_timedreceive)(-1, b, 1, NULL, &t) == -1 && errno == EBADF);
+  CHECK(CALL(mq_timedreceive, -1, b, 1, NULL, &t) == -1 && errno == EBADF);
 }
 static void Case_mq_send(Function function) {
-  CHECK(AS(mq_send)(-1, b, 1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(mq_send, -1, b, 1, 0) == -1 && errno == EBADF);
 }
 static void Case_mq_timedsend(Function function) {
-  CHECK(AS(mq_timedsend)(-1, b, 1, 0, &t) == -1 && errno == EBADF);
+  CHECK(CALL(mq_timedsend, -1, b, 1, 0, &t) == -1 && errno == EBADF);
 }
 static void Case_poll(Function function) {
-  CHECK(AS(poll)(NULL, 0, 0) == 0);
+  CHECK(CALL(poll, NULL, 0, 0) == 0);
 }
 static void Case_ppoll(Function function) {
-  CHECK(AS(ppoll)(NULL, 0, &t, NULL) == 0);
+  CHECK(CALL(ppoll, NULL, 0, &t, NULL) == 0);
 }
 static void Case_select(Function function) {
-  CHECK(AS(select)(0, NULL, NULL, NULL, &tv) == 0);
+  CHECK(CALL(select, 0, NULL, NULL, NULL, &tv) == 0);
 }
 static void Case_pselect(Function function) {
-  CHECK(AS(pselect)(0, NULL, NULL, NULL, &t, NULL) == 0);
+  CHECK(CALL(pselect, 0, NULL, NULL, NULL, &t, NULL) == 0);
 }
 static void Case_close_range(Function function) {
-  CHECK(AS(close_range)(4000, 4001, 0) == 0);
+  CHECK(CALL(close_range, 4000, 4001, 0) == 0);
 }
 static void Case_getnameinfo(Function function) {
-  CHECK(AS(getnameinfo)((void*)&in, sizeof in, host, sizeof host, NULL, 0, NI_NUMERICHOST) == 0);
+  CHECK(CALL(getnameinfo, (void*)&in, sizeof in, host, sizeof host, NULL, 0, NI_NUMERICHOST) == 0);
 }
 static void Case_pipe(Function function) {
-  CHECK(AS(pipe)(fds) == 0);
+  CHECK(CALL(pipe, fds) == 0);
 }
 static void Case_pipe2(Function function) {
-  CHECK(AS(pipe2)(fds, 0) == 0);
+  CHECK(CALL(pipe2, fds, 0) == 0);
 }
 static void Case_socketpair(Function function) {
-  CHECK(AS(socketpair)(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+  CHECK(CALL(socketpair, AF_UNIX, SOCK_STREAM, 0, fds) == 0);
 }
 static void Case_wait(Function function) {
-  CHECK(AS(wait)(NULL) == -1 && errno == ECHILD);
+  CHECK(CALL(wait, NULL) == -1 && errno == ECHILD);
 }
 static void Case_waitpid(Function function) {
-  CHECK(AS(waitpid)(-1, NULL, 0) == -1 && errno == ECHILD);
+  CHECK(CALL(waitpid, -1, NULL, 0) == -1 && errno == ECHILD);
 }
 static void Case_wait3(Function function) {
-  CHECK(AS(wait3)(NULL, 0, NULL) == -1 && errno == ECHILD);
+  CHECK(CALL(wait3, NULL, 0, NULL) == -1 && errno == ECHILD);
 }
 static void Case_wait4(Function function) {
-  CHECK(AS(wait4)(-1, NULL, 0, NULL) == -1 && errno == ECHILD);
+  CHECK(CALL(wait4, -1, NULL, 0, NULL) == -1 && errno == ECHILD);
 }
 static void Case_waitid(Function function) {
-  CHECK(AS(waitid)(P_ALL, 0, &info, WEXITED) == -1 && errno == ECHILD);
+  CHECK(CALL(waitid, P_ALL, 0, &info, WEXITED) == -1 && errno == ECHILD);
 }
 static void Case_msgrcv(Function function) {
-  CHECK(AS(msgrcv)(-1, b, 1, 0, 0) == -1 && errno == EINVAL);
+  CHECK(CALL(msgrcv, -1, b, 1, 0, 0) == -1 && errno == EINVAL);
 }
 static void Case_msgsnd(Function function) {
-  CHECK(AS(msgsnd)(-1, &one, 1, 0) == -1 && errno == EINVAL);
+  CHECK(CALL(msgsnd, -1, &one, 1, 0) == -1 && errno == EINVAL);
 }
 static void Case_semop(Function function) {
-  CHECK(AS(semop)(-1, &op, 1) == -1 && errno == EINVAL);
+  CHECK(CALL(semop, -1, &op, 1) == -1 && errno == EINVAL);
 }
 static void Case_semtimedop(Function function) {
-  CHECK(AS(semtimedop)(-1, &op, 1, &t) == -1 && errno == EINVAL);
+  CHECK(CALL(semtimedop, -1, &op, 1, &t) == -1 && errno == EINVAL);
 }
 static void Case_socket(Function function) {
-  CHECK(AS(socket)(AF_UNIX, SOCK_STREAM, 0) >= 0);
+  CHECK(CALL(socket, AF_UNIX, SOCK_STREAM, 0) >= 0);
 }
 static void Case_eventfd(Function function) {
-  CHECK(AS(eventfd)(0, 0) >= 0);
+  CHECK(CALL(eventfd, 0, 0) >= 0);
 }
 static void Case_timerfd_create(Function function) {
-  CHECK(AS(timerfd_create)(CLOCK_MONOTONIC, 0) >= 0);
+  CHECK(CALL(timerfd_create, CLOCK_MONOTONIC, 0) >= 0);
 }
 static void Case_epoll_create(Function function) {
-  CHECK(AS(epoll_create)(1) >= 0);
+  CHECK(CALL(epoll_create, 1) >= 0);
 }
 static void Case_epoll_create1(Function function) {
-  CHECK(AS(epoll_create1)(0) >= 0);
+  CHECK(CALL(epoll_create1, 0) >= 0);
 }
 static void Case___read_chk(Function function) {
-  CHECK(((ssize_t(*)(int, void*, size_t, size_t))function)(-1, b, 1, 1) == -1 && errno == EBADF);
+  CHECK(CALL_AS((ssize_t(*)(int, void*, size_t, size_t))function, -1, b, 1, 1) == -1 && errno == EBADF);
 }
 static void Case___recv_chk(Function function) {
-  CHECK(((ssize_t(*)(int, void*, size_t, size_t, int))function)(-1, b, 1, 1, 0) == -1 && errno == EBADF);
+  CHECK(CALL_AS((ssize_t(*)(int, void*, size_t, size_t, int))function, -1, b, 1, 1, 0) == -1 && errno == EBADF);
 }
 static void Case___recvfrom_chk(Function function) {
-  CHECK(((ssize_t(*)(int, void*, size_t, size_t, int, void*, void*))function)(-1, b, 1, 1, 0, NULL, NULL) == -1 &&
+  CHECK(CALL_AS((ssize_t(*)(int, void*, size_t, size_t, int, void*, void*))function, -1, b, 1, 1, 0, NULL, NULL) ==
+            -1 &&
         errno == EBADF);
 }
 static void Case___poll_chk(Function function) {
-  CHECK(((int (*)(void*, unsigned long, int, size_t))function)(NULL, 0, 0, 0) == 0);
+  CHECK(CALL_AS((int (*)(void*, unsigned long, int, size_t))function, NULL, 0, 0, 0) == 0);
 }
 static void Case___ppoll_chk(Function function) {
-  CHECK(((int (*)(void*, unsigned long, void*, void*, size_t))function)(NULL, 0, &t, NULL, 0) == 0);
+  CHECK(CALL_AS((int (*)(void*, unsigned long, void*, void*, size_t))function, NULL, 0, &t, NULL, 0) == 0);
 }
 static void CloseFrom(Function function) {
-  AS(closefrom)(4000);
+  CALL_VOID(closefrom, 4000);
 }
 static void CloseFile(Function function) {
   FILE* file = fopen("/dev/null", "r");
-  CHECK(AS(fclose)(file) == 0);
+  CHECK(CALL(fclose, file) == 0);
 }
 static void Resolve(Function function) {
   const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST};
   struct addrinfo* found = NULL;
-  CHECK(AS(getaddrinfo)("127.0.0.1", NULL, &hints, &found) == 0);
+  CHECK(CALL(getaddrinfo, "127.0.0.1", NULL, &hints, &found) == 0);
   freeaddrinfo(found);
 }
 

@@ -12,14 +12,15 @@
 #include "cases.h"
 
 static void Fork(Function function) {
-  const pid_t child = AS(fork)();
+  const pid_t child = CALL_QUIET(fork);
   CHECK(child != -1);
   if (child == 0) _exit(5);
+  SAY_CALLED(child > 0);
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
 }
 static void ForkAndUseThreads(Function function) {
-  const pid_t child = AS(fork)();
+  const pid_t child = CALL_QUIET(fork);
   CHECK(child != -1);
   if (child == 0) {
     pthread_t thread;
@@ -28,6 +29,7 @@ static void ForkAndUseThreads(Function function) {
     if (pthread_join(thread, &result) != 0) _exit(2);
     _exit((int)(long)result);
   }
+  SAY_CALLED(child > 0);
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 8);
 }
@@ -35,15 +37,16 @@ static void ForkAndUseThreads(Function function) {
 static void Daemon(Function function) {
   const pid_t child = fork();
   CHECK(child != -1);
-  if (child == 0) _exit(AS(daemon)(1, 1) == 0 ? 0 : 6);
+  if (child == 0) _exit(CALL_QUIET(daemon, 1, 1) == 0 ? 0 : 6);
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 static void ForkPty(Function function) {
   int master = -1;
-  const pid_t child = AS(forkpty)(&master, NULL, NULL, NULL);
+  const pid_t child = CALL_QUIET(forkpty, &master, NULL, NULL, NULL);
   if (child == -1) return;  // no pseudo-terminals here
   if (child == 0) _exit(5);
+  SAY_CALLED(child > 0);
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
   close(master);
@@ -64,51 +67,53 @@ static void ForkWithHandlers(void) {
   CHECK(prepared == 1 && after == 1);
 }
 static void RegisterAtFork(Function function) {
-  CHECK(((int (*)(void (*)(void), void (*)(void), void (*)(void), void*))function)(Prepare, After, After, NULL) == 0);
+  CHECK(CALL_AS((int (*)(void (*)(void), void (*)(void), void (*)(void), void*))function, Prepare, After, After,
+                NULL) == 0);
   ForkWithHandlers();
 }
 static void AtFork(Function function) {
-  CHECK(((int (*)(void (*)(void), void (*)(void), void (*)(void)))function)(Prepare, After, After) == 0);
+  CHECK(CALL_AS((int (*)(void (*)(void), void (*)(void), void (*)(void)))function, Prepare, After, After) == 0);
   ForkWithHandlers();
 }
 static void Vfork(Function function) {
-  const pid_t child = AS(vfork)();
+  const pid_t child = CALL_QUIET(vfork);
   if (child == 0) _exit(5);
+  SAY_CALLED(child > 0);
   CHECK(child != -1);
   const int status = WaitForStatus(child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
 }
 // To what they are, and as nobody would have them.
 static void SetId(Function function) {
-  CHECK(((int (*)(unsigned))function)(getuid()) == 0);
+  CHECK(CALL_AS((int (*)(unsigned))function, getuid()) == 0);
 }
 static void SetTwoIds(Function function) {
-  CHECK(((int (*)(unsigned, unsigned))function)((unsigned)-1, (unsigned)-1) == 0);
+  CHECK(CALL_AS((int (*)(unsigned, unsigned))function, (unsigned)-1, (unsigned)-1) == 0);
 }
 static void SetThreeIds(Function function) {
-  CHECK(((int (*)(unsigned, unsigned, unsigned))function)((unsigned)-1, (unsigned)-1, (unsigned)-1) == 0);
+  CHECK(CALL_AS((int (*)(unsigned, unsigned, unsigned))function, (unsigned)-1, (unsigned)-1, (unsigned)-1) == 0);
 }
 static void SetGroups(Function function) {
-  CHECK(AS(setgroups)((size_t)-1, NULL) == -1 && (errno == EINVAL || errno == EPERM));
+  CHECK(CALL(setgroups, (size_t)-1, NULL) == -1 && (errno == EINVAL || errno == EPERM));
 }
 static void InitGroups(Function function) {
-  CHECK(AS(initgroups)("root", 0) == 0 || errno == EPERM);
+  CHECK(CALL(initgroups, "root", 0) == 0 || errno == EPERM);
 }
 static void SetFileUser(Function function) {
-  CHECK(AS(setfsuid)((uid_t)-1) == (int)geteuid());
-  CHECK(AS(setfsuid)((uid_t)-1) == (int)geteuid());
+  CHECK(CALL(setfsuid, (uid_t)-1) == (int)geteuid());
+  CHECK(CALL(setfsuid, (uid_t)-1) == (int)geteuid());
 }
 static void Unshare(Function function) {
-  CHECK(AS(unshare)(0) == 0);
+  CHECK(CALL(unshare, 0) == 0);
 }
 static void SetNamespace(Function function) {
-  CHECK(AS(setns)(-1, 0) == -1 && errno == EBADF);
+  CHECK(CALL(setns, -1, 0) == -1 && errno == EBADF);
 }
 static void ExitNow(Function function) {
-  AS(_exit)(0);
+  CALL_VOID(_exit, 0);
 }
 static void ExitProcess(Function function) {
-  AS(exit)(0);
+  CALL_VOID(exit, 0);
 }
 static const struct Case kCases[] = {
     DECLARED(fork, Fork),

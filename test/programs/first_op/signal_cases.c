@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cases.h"
@@ -19,66 +20,73 @@ static void SigMask(Function function) {
   sigset_t old;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
-  CHECK(AS(pthread_sigmask)(SIG_BLOCK, &set, NULL) == 0);
-  CHECK(AS(pthread_sigmask)(SIG_UNBLOCK, &set, &old) == 0);
+  CHECK(CALL(pthread_sigmask, SIG_BLOCK, &set, NULL) == 0);
+  CHECK(CALL(pthread_sigmask, SIG_UNBLOCK, &set, &old) == 0);
   CHECK(sigismember(&old, SIGUSR1) == 1);
 }
 static void SigAction(Function function) {
   struct sigaction action = {.sa_handler = Handle};
-  CHECK(AS(sigaction)(SIGUSR1, &action, NULL) == 0);
+  CHECK(CALL(sigaction, SIGUSR1, &action, NULL) == 0);
   CHECK(raise(SIGUSR1) == 0);
   CHECK(handled == SIGUSR1);
-  CHECK(AS(sigaction)(1000, &action, NULL) == -1 && errno == EINVAL);
+  CHECK(CALL(sigaction, 1000, &action, NULL) == -1 && errno == EINVAL);
+}
+// As a program does before it executes another.
+static void SigActionResets(Function function) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  CHECK(CALL(sigaction, SIGURG, &action, NULL) == 0);
+  CHECK(sigaction(SIGURG, NULL, &action) == 0 && action.sa_handler == SIG_DFL);
+  CHECK(raise(SIGURG) == 0);
 }
 static void Signal(Function function) {
-  CHECK(AS(signal)(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(CALL(signal, SIGUSR1, Handle) == SIG_DFL);
   CHECK(raise(SIGUSR1) == 0);
   CHECK(handled == SIGUSR1);
 }
 static void SigSet(Function function) {
-  CHECK(((__sighandler_t(*)(int, __sighandler_t))function)(SIGUSR1, Handle) == SIG_DFL);
+  CHECK(CALL_AS((__sighandler_t(*)(int, __sighandler_t))function, SIGUSR1, Handle) == SIG_DFL);
   CHECK(raise(SIGUSR1) == 0);
   CHECK(handled == SIGUSR1);
 }
 static void SigHold(Function function) {
   sigset_t set;
-  CHECK(((int (*)(int))function)(SIGUSR1) == 0);
+  CHECK(CALL_AS((int (*)(int))function, SIGUSR1) == 0);
   CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0);
   CHECK(sigismember(&set, SIGUSR1) == 1);
 }
 static void SigRelse(Function function) {
   sigset_t set;
-  CHECK(((int (*)(int))function)(SIGUSR1) == 0);
+  CHECK(CALL_AS((int (*)(int))function, SIGUSR1) == 0);
   CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0);
   CHECK(sigismember(&set, SIGUSR1) == 0);
 }
 static void SigIgnore(Function function) {
-  CHECK(((int (*)(int))function)(SIGUSR1) == 0);
+  CHECK(CALL_AS((int (*)(int))function, SIGUSR1) == 0);
   CHECK(raise(SIGUSR1) == 0);
 }
 static void SigInterrupt(Function function) {
-  CHECK(((int (*)(int, int))function)(SIGUSR1, 1) == 0);
+  CHECK(CALL_AS((int (*)(int, int))function, SIGUSR1, 1) == 0);
 }
 static void SigBlock(Function function) {
   sigset_t set;
-  CHECK(((int (*)(int))function)(1 << (SIGUSR1 - 1)) == 0);
+  CHECK(CALL_AS((int (*)(int))function, 1 << (SIGUSR1 - 1)) == 0);
   CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0);
   CHECK(sigismember(&set, SIGUSR1) == 1);
 }
 static void SigGetMask(Function function) {
-  CHECK(((int (*)(void))function)() == 0);
+  CHECK(CALL_AS((int (*)(void))function) == 0);
 }
 static void SigAltStack(Function function) {
   static char memory[64 * 1024];
   const stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
   stack_t old;
-  CHECK(AS(sigaltstack)(&stack, NULL) == 0);
-  CHECK(AS(sigaltstack)(NULL, &old) == 0);
+  CHECK(CALL(sigaltstack, &stack, NULL) == 0);
+  CHECK(CALL(sigaltstack, NULL, &old) == 0);
   CHECK(old.ss_sp == memory);
 }
 static void SigPending(Function function) {
   sigset_t set;
-  CHECK(AS(sigpending)(&set) == 0);
+  CHECK(CALL(sigpending, &set) == 0);
   CHECK(sigismember(&set, SIGUSR1) == 0);
 }
 // Blocks SIGUSR1 and makes it pending for this thread.
@@ -95,19 +103,19 @@ static void SigSuspend(Function function) {
   CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
-  CHECK(AS(sigsuspend)(&none) == -1 && errno == EINTR);
+  CHECK(CALL(sigsuspend, &none) == -1 && errno == EINTR);
   CHECK(handled == SIGUSR1);
 }
 static void SigPause(Function function) {
   MakePending();
   CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
-  CHECK(((int (*)(int))function)(SIGUSR1) == -1 && errno == EINTR);
+  CHECK(CALL_AS((int (*)(int))function, SIGUSR1) == -1 && errno == EINTR);
   CHECK(handled == SIGUSR1);
 }
 static void SigPauseBeneath(Function function) {
   MakePending();
   CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
-  CHECK(((int (*)(int, int))function)(SIGUSR1, 1) == -1 && errno == EINTR);
+  CHECK(CALL_AS((int (*)(int, int))function, SIGUSR1, 1) == -1 && errno == EINTR);
   CHECK(handled == SIGUSR1);
 }
 static pthread_t pauser;
@@ -124,7 +132,7 @@ static void Pause(Function function) {
   pauser = pthread_self();
   CHECK(signal(SIGUSR1, Handle) == SIG_DFL);
   CHECK(pthread_create(&thread, NULL, EndPause, NULL) == 0);
-  CHECK(AS(pause)() == -1 && errno == EINTR);
+  CHECK(CALL(pause) == -1 && errno == EINTR);
   CHECK(handled != 0);
   paused = 1;
   CHECK(pthread_join(thread, NULL) == 0);
@@ -132,28 +140,34 @@ static void Pause(Function function) {
 static void SigWait(Function function) {
   const sigset_t set = MakePending();
   int signal = 0;
-  CHECK(AS(sigwait)(&set, &signal) == 0 && signal == SIGUSR1);
+  CHECK(CALL(sigwait, &set, &signal) == 0 && signal == SIGUSR1);
 }
 static void SigWaitInfo(Function function) {
   const sigset_t set = MakePending();
   siginfo_t info;
-  CHECK(AS(sigwaitinfo)(&set, &info) == SIGUSR1 && info.si_signo == SIGUSR1);
+  CHECK(CALL(sigwaitinfo, &set, &info) == SIGUSR1 && info.si_signo == SIGUSR1);
 }
 static void SigTimedWait(Function function) {
   const sigset_t set = MakePending();
   const struct timespec now = {0, 0};
-  CHECK(AS(sigtimedwait)(&set, NULL, &now) == SIGUSR1);
-  CHECK(AS(sigtimedwait)(&set, NULL, &now) == -1 && errno == EAGAIN);
+  CHECK(CALL(sigtimedwait, &set, NULL, &now) == SIGUSR1);
+  CHECK(CALL(sigtimedwait, &set, NULL, &now) == -1 && errno == EAGAIN);
 }
 static void Raise(Function function) {
-  CHECK(AS(raise)(SIGWINCH) == 0);
+  CHECK(CALL(raise, SIGWINCH) == 0);
 }
 static void SigQueue(Function function) {
   const union sigval value = {.sival_int = 7};
-  CHECK(AS(sigqueue)(getpid(), SIGWINCH, value) == 0);
+  CHECK(CALL(sigqueue, getpid(), SIGWINCH, value) == 0);
+}
+static void PidfdSendSignal(Function function) {
+  const int process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  CHECK(process != -1);
+  CHECK(CALL_AS((int (*)(int, int, siginfo_t*, unsigned))function, process, SIGWINCH, NULL, 0) == 0);
+  CHECK(CALL_AS((int (*)(int, int, siginfo_t*, unsigned))function, -1, SIGWINCH, NULL, 0) == -1 && errno == EBADF);
 }
 static void KillProcess(Function function) {
-  CHECK(AS(kill)(getpid(), SIGWINCH) == 0);
+  CHECK(CALL(kill, getpid(), SIGWINCH) == 0);
 }
 
 // Jumps
@@ -163,7 +177,7 @@ static void LongJump(Function function) {
   volatile int jumps = 0;
   if (setjmp(buffer) == 0) {
     ++jumps;
-    ((void (*)(struct __jmp_buf_tag*, int))function)(buffer, 1);
+    CALL_VOID_AS((void (*)(struct __jmp_buf_tag*, int))function, buffer, 1);
     CHECK(0);
   }
   CHECK(jumps == 1);
@@ -175,7 +189,7 @@ static void SigLongJump(Function function) {
   sigaddset(&set, SIGUSR1);
   if (sigsetjmp(buffer, 1) == 0) {
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
-    ((void (*)(struct __jmp_buf_tag*, int))function)(buffer, 1);
+    CALL_VOID_AS((void (*)(struct __jmp_buf_tag*, int))function, buffer, 1);
     CHECK(0);
   }
   CHECK(pthread_sigmask(SIG_BLOCK, NULL, &set) == 0);
@@ -185,6 +199,7 @@ static const struct Case kCases[] = {
     DECLARED(pthread_sigmask, SigMask),
     DECLARED(sigprocmask, SigMask),
     DECLARED(sigaction, SigAction),
+    {"sigaction:resets", SigActionResets, (Function)sigaction},
     BY_NAME(__sigaction, SigAction),
     BY_NAME(__libc_sigaction, SigAction),
     DECLARED(signal, Signal),
@@ -214,6 +229,7 @@ static const struct Case kCases[] = {
     DECLARED(raise, Raise),
     DECLARED(sigqueue, SigQueue),
     BY_NAME(gsignal, Raise),
+    BY_NAME(pidfd_send_signal, PidfdSendSignal),
     DECLARED(kill, KillProcess),
     DECLARED(longjmp, LongJump),
     DECLARED(_longjmp, LongJump),

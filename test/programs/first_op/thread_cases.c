@@ -19,92 +19,92 @@ static void* WaitForever(void* argument) {
 static void Create(Function function) {
   pthread_t thread;
   void* result = NULL;
-  CHECK(AS(pthread_create)(&thread, NULL, Echo, (void*)3) == 0);
+  CHECK(CALL(pthread_create, &thread, NULL, Echo, (void*)3) == 0);
   CHECK(pthread_join(thread, &result) == 0);
   CHECK(result == (void*)3);
 }
 static void Join(Function function) {
-  CHECK(AS(pthread_join)(pthread_self(), NULL) == EDEADLK);
+  CHECK(CALL(pthread_join, pthread_self(), NULL) == EDEADLK);
   pthread_t thread;
   void* result = NULL;
   CHECK(pthread_create(&thread, NULL, Echo, (void*)4) == 0);
-  CHECK(AS(pthread_join)(thread, &result) == 0);
+  CHECK(CALL(pthread_join, thread, &result) == 0);
   CHECK(result == (void*)4);
 }
 static void TryJoin(Function function) {
-  CHECK(AS(pthread_tryjoin_np)(pthread_self(), NULL) == EBUSY);
+  CHECK(CALL(pthread_tryjoin_np, pthread_self(), NULL) == EBUSY);
 }
 static void TimedJoin(Function function) {
   const struct timespec later = In(CLOCK_REALTIME, 10);
-  CHECK(AS(pthread_timedjoin_np)(pthread_self(), NULL, &later) == EDEADLK);
+  CHECK(CALL(pthread_timedjoin_np, pthread_self(), NULL, &later) == EDEADLK);
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, Echo, NULL) == 0);
-  CHECK(AS(pthread_timedjoin_np)(thread, NULL, &later) == 0);
+  CHECK(CALL(pthread_timedjoin_np, thread, NULL, &later) == 0);
 }
 static void ClockJoin(Function function) {
   const struct timespec later = In(CLOCK_MONOTONIC, 10);
-  CHECK(AS(pthread_clockjoin_np)(pthread_self(), NULL, CLOCK_MONOTONIC, &later) == EDEADLK);
+  CHECK(CALL(pthread_clockjoin_np, pthread_self(), NULL, CLOCK_MONOTONIC, &later) == EDEADLK);
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, Echo, NULL) == 0);
-  CHECK(AS(pthread_clockjoin_np)(thread, NULL, CLOCK_MONOTONIC, &later) == 0);
+  CHECK(CALL(pthread_clockjoin_np, thread, NULL, CLOCK_MONOTONIC, &later) == 0);
 }
 static void Detach(Function function) {
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, Echo, NULL) == 0);
-  CHECK(AS(pthread_detach)(thread) == 0);
+  CHECK(CALL(pthread_detach, thread) == 0);
 }
 static void DetachSelf(Function function) {
-  CHECK(AS(pthread_detach)(pthread_self()) == 0);
-  CHECK(AS(pthread_detach)(pthread_self()) == EINVAL);
+  CHECK(CALL(pthread_detach, pthread_self()) == 0);
+  CHECK(CALL(pthread_detach, pthread_self()) == EINVAL);
 }
 static void Exit(Function function) {
-  AS(pthread_exit)((void*)FIRST_OP_RESULT);
+  CALL_VOID(pthread_exit, (void*)FIRST_OP_RESULT);
 }
 static void Cancel(Function function) {
   pthread_t thread;
   void* result = NULL;
   CHECK(pthread_create(&thread, NULL, WaitForever, NULL) == 0);
-  CHECK(AS(pthread_cancel)(thread) == 0);
+  CHECK(CALL(pthread_cancel, thread) == 0);
   CHECK(pthread_join(thread, &result) == 0);
   CHECK(result == PTHREAD_CANCELED);
 }
 static void TestCancel(Function function) {
-  AS(pthread_testcancel)();
+  CALL_VOID(pthread_testcancel);
 }
 static void SetCancelState(Function function) {
   int old = -1;
-  CHECK(AS(pthread_setcancelstate)(PTHREAD_CANCEL_DISABLE, &old) == 0);
+  CHECK(CALL(pthread_setcancelstate, PTHREAD_CANCEL_DISABLE, &old) == 0);
   CHECK(old == PTHREAD_CANCEL_ENABLE);
-  CHECK(AS(pthread_setcancelstate)(old, NULL) == 0);
-  CHECK(AS(pthread_setcancelstate)(77, NULL) == EINVAL);
+  CHECK(CALL(pthread_setcancelstate, old, NULL) == 0);
+  CHECK(CALL(pthread_setcancelstate, 77, NULL) == EINVAL);
 }
 static void SetCancelType(Function function) {
   int old = -1;
-  CHECK(AS(pthread_setcanceltype)(PTHREAD_CANCEL_ASYNCHRONOUS, &old) == 0);
+  CHECK(CALL(pthread_setcanceltype, PTHREAD_CANCEL_ASYNCHRONOUS, &old) == 0);
   CHECK(old == PTHREAD_CANCEL_DEFERRED);
-  CHECK(AS(pthread_setcanceltype)(old, NULL) == 0);
-  CHECK(AS(pthread_setcanceltype)(77, NULL) == EINVAL);
+  CHECK(CALL(pthread_setcanceltype, old, NULL) == 0);
+  CHECK(CALL(pthread_setcanceltype, 77, NULL) == EINVAL);
 }
 static void Self(Function function) {
-  CHECK(AS(pthread_self)() == AS(pthread_self)());
-  CHECK(pthread_equal(AS(pthread_self)(), pthread_self()));
+  CHECK(CALL_SIGN(pthread_self) == CALL_SIGN(pthread_self));
+  CHECK(pthread_equal(CALL_SIGN(pthread_self), pthread_self()));
 }
 static void Equal(Function function) {
-  CHECK(AS(pthread_equal)(pthread_self(), pthread_self()));
-  CHECK(!AS(pthread_equal)(pthread_self(), 0));
+  CHECK(CALL(pthread_equal, pthread_self(), pthread_self()));
+  CHECK(!CALL(pthread_equal, pthread_self(), 0));
 }
 static void Kill(Function function) {
-  CHECK(AS(pthread_kill)(pthread_self(), 0) == 0);
-  CHECK(AS(pthread_kill)(pthread_self(), SIGWINCH) == 0);
-  CHECK(AS(pthread_kill)(pthread_self(), 1000) == EINVAL);
+  CHECK(CALL(pthread_kill, pthread_self(), 0) == 0);
+  CHECK(CALL(pthread_kill, pthread_self(), SIGWINCH) == 0);
+  CHECK(CALL(pthread_kill, pthread_self(), 1000) == EINVAL);
 }
 static void SigQueue(Function function) {
   const union sigval value = {.sival_int = 1};
-  CHECK(AS(pthread_sigqueue)(pthread_self(), SIGWINCH, value) == 0);
+  CHECK(CALL(pthread_sigqueue, pthread_self(), SIGWINCH, value) == 0);
 }
 static void GetAttr(Function function) {
   pthread_attr_t attr;
-  CHECK(AS(pthread_getattr_np)(pthread_self(), &attr) == 0);
+  CHECK(CALL(pthread_getattr_np, pthread_self(), &attr) == 0);
   void* base = NULL;
   size_t size = 0;
   CHECK(pthread_attr_getstack(&attr, &base, &size) == 0);
@@ -113,126 +113,126 @@ static void GetAttr(Function function) {
 }
 static void GetDefaultAttr(Function function) {
   pthread_attr_t attr;
-  CHECK(AS(pthread_getattr_default_np)(&attr) == 0);
+  CHECK(CALL(pthread_getattr_default_np, &attr) == 0);
   CHECK(pthread_attr_destroy(&attr) == 0);
 }
 static void SetDefaultAttr(Function function) {
   pthread_attr_t attr;
   CHECK(pthread_attr_init(&attr) == 0);
   CHECK(pthread_attr_setstacksize(&attr, 256 * 1024) == 0);
-  CHECK(AS(pthread_setattr_default_np)(&attr) == 0);
+  CHECK(CALL(pthread_setattr_default_np, &attr) == 0);
   CHECK(pthread_attr_destroy(&attr) == 0);
 }
 static void SetName(Function function) {
   char name[16] = "";
-  CHECK(AS(pthread_setname_np)(pthread_self(), "first") == 0);
+  CHECK(CALL(pthread_setname_np, pthread_self(), "first") == 0);
   CHECK(pthread_getname_np(pthread_self(), name, sizeof name) == 0);
   CHECK(strcmp(name, "first") == 0);
 }
 static void Prctl(Function function) {
   char name[16];
-  CHECK(AS(prctl)(PR_SET_NAME, "named") == 0);
-  CHECK(AS(prctl)(PR_GET_NAME, name) == 0);
+  CHECK(CALL(prctl, PR_SET_NAME, "named") == 0);
+  CHECK(CALL(prctl, PR_GET_NAME, name) == 0);
   CHECK(strcmp(name, "named") == 0);
-  CHECK(AS(prctl)(-1) == -1 && errno == EINVAL);
+  CHECK(CALL(prctl, -1) == -1 && errno == EINVAL);
 }
 static void PrctlOther(Function function) {  // as libcap's constructor
-  CHECK(AS(prctl)(PR_CAPBSET_READ, 0UL) >= 0);
+  CHECK(CALL(prctl, PR_CAPBSET_READ, 0UL) >= 0);
 }
 static void GetName(Function function) {
   char name[16] = "";
-  CHECK(AS(pthread_getname_np)(pthread_self(), name, sizeof name) == 0);
+  CHECK(CALL(pthread_getname_np, pthread_self(), name, sizeof name) == 0);
   CHECK(strcmp(name, "first_op") == 0);
 }
 static void GetSchedParam(Function function) {
   int policy = -1;
   struct sched_param param = {.sched_priority = -1};
-  CHECK(AS(pthread_getschedparam)(pthread_self(), &policy, &param) == 0);
+  CHECK(CALL(pthread_getschedparam, pthread_self(), &policy, &param) == 0);
   CHECK(policy == SCHED_OTHER && param.sched_priority == 0);
 }
 static void SetSchedParam(Function function) {
   const struct sched_param param = {.sched_priority = 0};
-  CHECK(AS(pthread_setschedparam)(pthread_self(), SCHED_OTHER, &param) == 0);
+  CHECK(CALL(pthread_setschedparam, pthread_self(), SCHED_OTHER, &param) == 0);
 }
 static void SetSchedPrio(Function function) {
-  CHECK(AS(pthread_setschedprio)(pthread_self(), 0) == 0);
+  CHECK(CALL(pthread_setschedprio, pthread_self(), 0) == 0);
 }
 static void GetAffinity(Function function) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  CHECK(AS(pthread_getaffinity_np)(pthread_self(), sizeof set, &set) == 0);
+  CHECK(CALL(pthread_getaffinity_np, pthread_self(), sizeof set, &set) == 0);
   CHECK(CPU_COUNT(&set) > 0);
 }
 static void SetAffinity(Function function) {
   cpu_set_t set;
   CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
-  CHECK(AS(pthread_setaffinity_np)(pthread_self(), sizeof set, &set) == 0);
+  CHECK(CALL(pthread_setaffinity_np, pthread_self(), sizeof set, &set) == 0);
 }
 static void SchedGetAffinity(Function function) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  CHECK(AS(sched_getaffinity)(0, sizeof set, &set) == 0);
+  CHECK(CALL(sched_getaffinity, 0, sizeof set, &set) == 0);
   CHECK(CPU_COUNT(&set) > 0);
 }
 static void SchedSetAffinity(Function function) {
   cpu_set_t set;
   CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
-  CHECK(AS(sched_setaffinity)(0, sizeof set, &set) == 0);
+  CHECK(CALL(sched_setaffinity, 0, sizeof set, &set) == 0);
 }
 static void SetScheduler(Function function) {
   const struct sched_param param = {0};
-  CHECK(AS(sched_setscheduler)(0, SCHED_OTHER, &param) == 0);
+  CHECK(CALL(sched_setscheduler, 0, SCHED_OTHER, &param) == 0);
 }
 static void GetScheduler(Function function) {
-  CHECK(AS(sched_getscheduler)(0) == SCHED_OTHER);
+  CHECK(CALL(sched_getscheduler, 0) == SCHED_OTHER);
 }
 static void SetParam(Function function) {
   const struct sched_param param = {0};
-  CHECK(AS(sched_setparam)(0, &param) == 0);
+  CHECK(CALL(sched_setparam, 0, &param) == 0);
 }
 static void GetParam(Function function) {
   struct sched_param param = {1};
-  CHECK(AS(sched_getparam)(0, &param) == 0 && param.sched_priority == 0);
+  CHECK(CALL(sched_getparam, 0, &param) == 0 && param.sched_priority == 0);
 }
 static void GetCpuClock(Function function) {
   clockid_t clock;
   struct timespec time;
-  CHECK(AS(pthread_getcpuclockid)(pthread_self(), &clock) == 0);
+  CHECK(CALL(pthread_getcpuclockid, pthread_self(), &clock) == 0);
   CHECK(clock_gettime(clock, &time) == 0);
 }
 static void ClockGetTime(Function function) {
   struct timespec time = {-1, -1};
-  CHECK(AS(clock_gettime)(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+  CHECK(CALL(clock_gettime, CLOCK_THREAD_CPUTIME_ID, &time) == 0);
   CHECK(time.tv_sec >= 0 && time.tv_nsec >= 0);
 }
 static void ClockGetRes(Function function) {
   struct timespec resolution = {0, 0};
-  CHECK(AS(clock_getres)(CLOCK_THREAD_CPUTIME_ID, &resolution) == 0);
+  CHECK(CALL(clock_getres, CLOCK_THREAD_CPUTIME_ID, &resolution) == 0);
   CHECK(resolution.tv_nsec > 0);
 }
 static void GetRUsage(Function function) {
   struct rusage usage;
-  CHECK(AS(getrusage)(RUSAGE_THREAD, &usage) == 0);
+  CHECK(CALL(getrusage, RUSAGE_THREAD, &usage) == 0);
 }
 static void TimerCreate(Function function) {
   struct sigevent event = {.sigev_notify = SIGEV_NONE};
   timer_t timer;
-  CHECK(AS(timer_create)(CLOCK_MONOTONIC, &event, &timer) == 0);
+  CHECK(CALL(timer_create, CLOCK_MONOTONIC, &event, &timer) == 0);
   CHECK(timer_delete(timer) == 0);
 }
 static void SetConcurrency(Function function) {
-  CHECK(AS(pthread_setconcurrency)(2) == 0);
+  CHECK(CALL(pthread_setconcurrency, 2) == 0);
   CHECK(pthread_getconcurrency() == 2);
 }
 static void GetConcurrency(Function function) {
-  CHECK(AS(pthread_getconcurrency)() == 0);
+  CHECK(CALL(pthread_getconcurrency) == 0);
 }
 static void Nothing(void) {}
 static void Atfork(Function function) {
-  CHECK(AS(pthread_atfork)(Nothing, Nothing, Nothing) == 0);
+  CHECK(CALL(pthread_atfork, Nothing, Nothing, Nothing) == 0);
 }
 static void Yield(Function function) {
-  CHECK(AS(sched_yield)() == 0);
+  CHECK(CALL(sched_yield) == 0);
 }
 static const struct Case kCases[] = {
     DECLARED(pthread_create, Create),

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// When has a thread begun to wait? A program cannot see that of one thread, but it can see that nobody runs: every
+// other kernel thread of the process sleeps. Natively those are the threads themselves. Where threads are not kernel
+// threads, those that run them sleep only if no thread is left to run; the looks are some turns apart, so that whoever
+// is to run does.
+#ifndef TEST_PRELOAD_QUIET_H_
+#define TEST_PRELOAD_QUIET_H_
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace test {
+
+// How many kernel threads of this process run or are about to, or -1.
+inline int Running() {
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return -1;
+  int running = 0;
+  while (const dirent* task = readdir(tasks)) {
+    char path[300];
+    char text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
+    const int fd = task->d_name[0] == '.' ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1) continue;  // it has ended
+    const ssize_t size = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (size <= 0) continue;
+    text[size] = '\0';
+    const char* name_end = strrchr(text, ')');
+    running += name_end != nullptr && strchr("RD", name_end[2]) != nullptr ? 1 : 0;
+  }
+  closedir(tasks);
+  return running;
+}
+
+// The time that the other threads have computed, ns.
+inline int64_t OthersCpuTime() {
+  timespec all, mine;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &all);
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mine);
+  return (all.tv_sec - mine.tv_sec) * 1'000'000'000 + all.tv_nsec - mine.tv_nsec;
+}
+
+// Returns when all other threads wait: those that were about to do so, do. Where some compute all along it returns when
+// they have done so for a while, however long the machine takes for that.
+inline void LetThemWait() {
+  constexpr int kLooks = 3;
+  constexpr timespec kTurn = {.tv_sec = 0, .tv_nsec = 300'000};
+  constexpr int64_t kComputed = 20'000'000;
+  const int64_t before = OthersCpuTime();
+  for (int looks = 0; looks < kLooks && OthersCpuTime() - before < kComputed;) {
+    nanosleep(&kTurn, nullptr);
+    sched_yield();
+    const int running = Running();
+    ASSERT_NE(running, -1);
+    looks = running == 1 ? looks + 1 : 0;
+  }
+}
+
+}  // namespace test
+
+#endif  // TEST_PRELOAD_QUIET_H_
