@@ -27,6 +27,8 @@ MN_INLINE long served(Ours ours, Libcs libcs) {
     cancellation_point();
   long result = ours();
   result = MN_UNLIKELY(result == kUnpollable) ? libcs() : errno_of(result);
+  if (point == Point::kCancels && MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed)))
+    cancellation_point_after(result);
   preempt_point();
   return result;
 }

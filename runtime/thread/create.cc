@@ -78,7 +78,11 @@ void g_main(void* arg) {
 
 int ensure_scheduler(G* self) {
   // Acquire: pairs with the release in sched_start.
-  if (MN_UNLIKELY(!sched.started.load(std::memory_order_acquire))) return sched_start(self);
+  if (MN_UNLIKELY(!sched.started.load(std::memory_order_acquire))) {
+    int error = sched_start(self);
+    if (error == 0) lead_main_to_its_end(self);
+    return error;
+  }
   if (MN_UNLIKELY(sched.helpers_lost)) return sched_start_helpers(self);
   return 0;
 }

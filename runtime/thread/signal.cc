@@ -90,11 +90,12 @@ void default_action(int sig, const siginfo_t* info) {
 // The same for a G of the program, which may jump out.
 void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
   if (g->locks == 0 && g->sigwaits.load(std::memory_order_relaxed) != 0) signal_wait_left(g);
+  if (g->locks != 0) return call_handler(sig, info, uc);  // a fault of ours
   Unfinished* unfinished = g->unfinished;
-  if (unfinished == nullptr || g->locks != 0) return call_handler(sig, info, uc);  // locks: a fault of ours
-  uint16_t held = g->cancel_held;
   g->unfinished = nullptr;
-  unfinished->end(unfinished);
+  if (unfinished != nullptr) unfinished->end(unfinished);
+  // A cancellation may act in the handler: who has something to put right has a guard (sync/guard.h).
+  uint16_t held = g->cancel_held;
   g->cancel_held = 0;
   call_handler(sig, info, uc);
   g->unfinished = unfinished;
@@ -228,7 +229,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
   // Meant for a G that has left this thread, it may have ended a call of g's in the kernel.
   if (poke) ++g->preempt_signals;
-  if (g->locks != 0 && !synchronous(sig, info)) {
+  if (g->locks != 0 && !synchronous(sig, info) && !is_own_abort(sig, info)) {
     if (poke) return;
     // In the middle of a switch the kernel's mask may be another G's already.
     if (g->system || (g->sigmask & bit(sig)) != 0) {

@@ -33,7 +33,7 @@ struct Inside {
 
 int Wake(const void* key, int count) {
   Inside inside;
-  return mn::wake(key, count);
+  return mn::wake(key, count, mn::WaitKind::kOther);
 }
 
 size_t Waiting(const void* key) {
@@ -277,7 +277,7 @@ TEST_F(WaitQueue, TokensAreConserved) {
     void Post() {
       tokens.fetch_add(1);
       Inside inside;
-      mn::wake(this, 1);
+      mn::wake(this, 1, mn::WaitKind::kOther);
     }
     void Wait() {
       for (;;) {
