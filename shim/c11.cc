@@ -47,7 +47,6 @@ MN_SHIM int thrd_create(thrd_t* t, thrd_start_t start, void* arg) {
 MN_SHIM int thrd_join(thrd_t t, int* result) {
   if (!on() || thread_g(t) == nullptr) return real.thrd_join(t, result);
   void* value = nullptr;
-  cancellation_point();
   int error = thread_join(t, &value, Deadline{}, false);
   if (error == 0 && result != nullptr) *result = static_cast<int>(reinterpret_cast<uintptr_t>(value));
   return result_of(error);

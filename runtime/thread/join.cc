@@ -88,6 +88,8 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   if (try_only && (life & kDead) == 0) return EBUSY;  // as glibc: before it asks whether it is detached
   if ((life & kDetached) != 0) return EINVAL;
   if (would_deadlock(g, self)) return EDEADLK;
+  // As glibc: it is one where it has to wait.
+  if ((life & kDead) == 0 && MN_UNLIKELY(self->cancelled.load(std::memory_order_relaxed))) cancellation_point();
   Join join{g, self, deadline};
   cancel_hold();
   enter();
