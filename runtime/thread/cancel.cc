@@ -61,9 +61,14 @@ void on_cancel(int sig, siginfo_t* info, void* context) {
   if (libcs == nullptr) return;
   // Threads that libc runs.
   if (g == nullptr || (g->wired && g->slot == nullptr && g != sched.main_g)) return libcs(sig, info, context);
-  if (g->system || !g->cancelled.load(std::memory_order_relaxed)) return;
-  if (g->locks == 0) lead_main_to_its_end(g);
-  if (!g->cancel_now && (g->locks != 0 || held(g))) return;
+  if (g->system) return;
+  bool cancelled = g->cancelled.load(std::memory_order_relaxed);
+  if (cancelled && g->locks == 0) lead_main_to_its_end(g);
+  if (!cancelled || (!g->cancel_now && (g->locks != 0 || held(g)))) {
+    if (cancelled && g->locks == 0) g->cancel_due = true;
+    ++g->preempt_signals;  // it may have ended a call of g's in the kernel
+    return;
+  }
   g->cancel_now = g->cancel_due = false;
   g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
   libcs(sig, info, context);
@@ -145,11 +150,12 @@ int thread_cancel(pthread_t t) {
     g->cancelled.store(true, std::memory_order_relaxed);
     return real.pthread_cancel(t);
   }
-  // Sets the bit in the TCB. The signal that it may send goes to no kernel thread, main's own apart.
+  // Sets the bit in the TCB. The signal that it may send goes to no kernel thread but main's first, where main may be,
+  // and acts on it.
   bool asynchronous = tcb_cancel_asynchronous(g->tp);
+  g->cancelled.store(true, std::memory_order_relaxed);
   real.pthread_cancel(t);
   if ((tcb_cancelhandling(g->tp) & g_cancelled) != g_cancelled) asynchronous = true;
-  g->cancelled.store(true, std::memory_order_relaxed);
   g->sigpend.fetch_or(kCancelBit, std::memory_order_seq_cst);  // pairs with must_look_up
   g->cancel_poke.store(true, std::memory_order_seq_cst);       // pairs with must_look_up
   enter();
