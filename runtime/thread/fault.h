@@ -16,8 +16,7 @@ inline bool synchronous(int sig, const siginfo_t* info) {
   return fault && info->si_code > 0;
 }
 
-// libc's abort(), which waits for no handler: where this thread is inside, it was called by a handler of libc's own (the
-// one by which setuid reaches all kernel threads), and the process ends when the program's has returned.
+// libc's abort(), or as good as.
 inline bool is_own_abort(int sig, const siginfo_t* info) {
   return sig == SIGABRT && info->si_code == SI_TKILL && info->si_pid == sys_getpid();
 }

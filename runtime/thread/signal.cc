@@ -38,6 +38,7 @@
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/cancel.h"
+#include "runtime/thread/credentials.h"
 #include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
@@ -216,6 +217,13 @@ void deliver(G* g) {
   deliver_on(g, nullptr);
 }
 
+// libc is about to end the process. It was called inside, by a handler of its own (credentials.h).
+void handle_abort(G* g, int sig, siginfo_t* info, void* context) {
+  if (g->m.load(std::memory_order_relaxed)->own_descriptors) abort_by_asker();
+  call_handler(sig, info, context);
+  if (aborts_for_another()) end_by_signal(sig);
+}
+
 }  // namespace
 
 void on_signal(int sig, siginfo_t* info, void* context) {
@@ -229,7 +237,9 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
   // Meant for a G that has left this thread, it may have ended a call of g's in the kernel.
   if (poke) ++g->preempt_signals;
-  if (g->locks != 0 && !synchronous(sig, info) && !is_own_abort(sig, info)) {
+  if (MN_UNLIKELY(is_own_abort(sig, info)) && (g->locks != 0 || aborts_for_another()))
+    return handle_abort(g, sig, info, context);
+  if (g->locks != 0 && !synchronous(sig, info)) {
     if (poke) return;
     // In the middle of a switch the kernel's mask may be another G's already.
     if (g->system || (g->sigmask & bit(sig)) != 0) {
