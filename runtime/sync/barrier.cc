@@ -29,7 +29,8 @@ int barrier_wait(pthread_barrier_t* barrier) {
   WaitOptions how{.kind = WaitKind::kBarrier, .cancels = false};
   enter();
   // EINTR: there was no memory to stay in the queue.
-  while (wait_as_member(b, how, hooks, [](void*) {}, nullptr) == EINTR) {
+  while (wait_as_member(
+             b, how, hooks, [](void*) {}, nullptr) == EINTR) {
     leave();
     enter();
   }

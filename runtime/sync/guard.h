@@ -3,12 +3,12 @@
 //
 //   a C++ exception                    libmn is built without exceptions and links no C++ library, so the frame
 //                                      (mn_call_guarded, switch.S) has a personality routine of its own, which runs the
-//                                      guard in the clean-up phase and lets the unwinding go on: no landing pad, no call
-//                                      into the unwinder
+//                                      guard in the clean-up phase and lets the unwinding go on: no landing pad, no
+//                                      call into the unwinder
 //   pthread_exit, a cancellation       the same, as far as there are tables to unwind by. In C that was compiled
-//                                      without them libc goes on with the clean-up handlers of the old sort, of which it
-//                                      has a list, and jumps to the thread's end (nptl/unwind.c): the guard is one of
-//                                      them, too
+//                                      without them libc goes on with the clean-up handlers of the old sort, of which
+//                                      it has a list, and jumps to the thread's end (nptl/unwind.c): the guard is one
+//                                      of them, too
 //   longjmp, siglongjmp                libc calls those handlers of the frames that are jumped over; shim/jump.cc notes
 //                                      where to
 //

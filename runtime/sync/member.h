@@ -3,8 +3,8 @@
 // barriers, where it is counted already.
 //
 // Such a thread stays in the queue while its handler runs. Otherwise it would miss a signal or the end of its round
-// meanwhile, and would have to look for it in an object that is gone: whoever got the last word may destroy and unmap it
-// (POSIX), although others are on their way out. So what tells it is in the queue, not in the object:
+// meanwhile, and would have to look for it in an object that is gone: whoever got the last word may destroy and unmap
+// it (POSIX), although others are on their way out. So what tells it is in the queue, not in the object:
 //
 //   kQueued --- something to look up ---> kAway (its G is made runnable, and runs the handler)
 //   kAway ----- a waker takes it off ---> kWoken: the wait is over, and the thread learns so when its handler returns

@@ -5,10 +5,10 @@
 // scheduler starts (sched_start).
 //
 // How its end is known. Each locks a robust mutex of its own and never lets go, so that the kernel marks the mutex when
-// the thread is gone, after the last destructor that may call us. Nobody is told: the records of the dead are looked for
-// when there may be as many as there are of the living (reap). Rejected: a key with a destructor (one of the 1,024 that
-// are the program's, and further destructors may call us after it), a C++ thread_local (registering its destructor calls
-// malloc, in the midst of which an allocator may call us first).
+// the thread is gone, after the last destructor that may call us. Nobody is told: the records of the dead are looked
+// for when there may be as many as there are of the living (reap). Rejected: a key with a destructor (one of the 1,024
+// that are the program's, and further destructors may call us after it), a C++ thread_local (registering its destructor
+// calls malloc, in the midst of which an allocator may call us first).
 #include "runtime/thread/adopt.h"
 
 #include <sys/prctl.h>

@@ -166,8 +166,7 @@ int thread_cancel(pthread_t t) {
     else
       raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     bool waits_for_signals = g->sigwaits.load(std::memory_order_relaxed) != 0;
-    bool wanted =
-        g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals || !main_is_led(g);
+    bool wanted = g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals || !main_is_led(g);
     // Natively who has disabled it is left alone; a call that never restarts would end.
     if (wanted && !tcb_cancel_disabled(g->tp)) signal_m(g);
   }
@@ -201,8 +200,8 @@ void cancellation_point() {
   real.pthread_testcancel();
 }
 
-// Up to 2.40 glibc unwinds whoever is cancelled before the call returns, and what it has moved is lost. Later ones do so
-// only where nothing was moved.
+// Up to 2.40 glibc unwinds whoever is cancelled before the call returns, and what it has moved is lost. Later ones do
+// so only where nothing was moved.
 void cancellation_point_after(long result) {
   if (result > 0 && libc_minor() >= 41) return;
   int error = errno;

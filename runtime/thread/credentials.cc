@@ -24,7 +24,8 @@ class Asker {
  public:
   explicit Asker(const G* g) {
     constexpr uint64_t kBit = uint64_t{1} << (SIGABRT - 1);
-    if (g != nullptr && (g->sigmask & kBit) == 0) g_asker.store(static_cast<int>(sys_gettid()), std::memory_order_relaxed);
+    if (g != nullptr && (g->sigmask & kBit) == 0)
+      g_asker.store(static_cast<int>(sys_gettid()), std::memory_order_relaxed);
   }
   ~Asker() { g_asker.store(0, std::memory_order_relaxed); }
   Asker(const Asker&) = delete;

@@ -101,8 +101,9 @@ TEST_F(WaitHandler, DoesNotEndOtherWaits) {
     pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
     pthread_barrier_t barrier;
     EXPECT_EQ(pthread_barrier_init(&barrier, nullptr, 2), 0);
-    Thread sleeper([] {
-      test::SleepMs(40);
+    std::atomic<bool> end = false;
+    Thread target([&] {
+      while (!end) test::SleepMs(1);
       return nullptr;
     });
     pthread_mutex_lock(&mutex);
@@ -121,7 +122,7 @@ TEST_F(WaitHandler, DoesNotEndOtherWaits) {
           pthread_rwlock_unlock(&rwlock);
         },
         [&] { EXPECT_LE(pthread_barrier_wait(&barrier), 0); },
-        [&] { EXPECT_EQ(pthread_join(sleeper.id(), nullptr), 0); },
+        [&] { EXPECT_EQ(pthread_join(target.id(), nullptr), 0); },
     };
     std::atomic<int> through = 0;
     std::vector<Thread> threads;
@@ -134,12 +135,13 @@ TEST_F(WaitHandler, DoesNotEndOtherWaits) {
     }
     for (int i = 0; i < 5; ++i)
       for (auto& thread : threads) Kill(thread.id());
-    EXPECT_LE(through, 1);  // the sleeper may have ended
+    EXPECT_EQ(through, 0);
+    end = true;
     pthread_mutex_unlock(&mutex);
     pthread_rwlock_unlock(&rwlock);
     EXPECT_LE(pthread_barrier_wait(&barrier), 0);
     for (auto& thread : threads) thread.Join();
-    sleeper.Release();
+    target.Release();
     EXPECT_EQ(pthread_barrier_destroy(&barrier), 0);
   }
 }

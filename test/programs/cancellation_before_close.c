@@ -92,31 +92,31 @@ static int wait_by_epoll(void) {
 }
 
 // CASE(name, how it is opened, what is called, what happens)
-#define ALL                                                                                                           \
-  CASE(read_of_a_pipe, open_pipe, read(mine, buf, 1), close_it)                                                       \
-  CASE(read_of_a_pipe_that_is_written, open_pipe, read(mine, buf, 1), send_and_close)                                 \
-  CASE(readv_of_a_pipe, open_pipe, readv(mine, &iov, 1), close_it)                                                    \
-  CASE(read_of_a_socket, open_sockets, read(mine, buf, 1), close_it)                                                  \
-  CASE(read_of_a_terminal, open_terminal, read(mine, buf, 1), close_it)                                               \
-  CASE(read_of_a_terminal_that_is_written, open_terminal, read(mine, buf, 1), send_and_close)                         \
-  CASE(recv, open_sockets, recv(mine, buf, 1, 0), close_it)                                                           \
-  CASE(recv_of_what_is_sent, open_sockets, recv(mine, buf, 1, 0), send_and_close)                                     \
-  CASE(recvfrom, open_sockets, recvfrom(mine, buf, 1, 0, NULL, NULL), close_it)                                       \
-  CASE(recvmsg, open_sockets, recvmsg(mine, &message, 0), close_it)                                                   \
-  CASE(recvmmsg, open_sockets, recvmmsg(mine, (struct mmsghdr[]){{.msg_hdr = message}}, 1, 0, NULL), close_it)        \
-  CASE(write_to_a_pipe, open_full_pipe, write(mine, buf, 1), close_it)                                                \
-  CASE(writev_to_a_pipe, open_full_pipe, writev(mine, &iov, 1), close_it)                                             \
-  CASE(write_to_a_socket, open_full_sockets, write(mine, buf, 1), close_it)                                           \
-  CASE(send, open_full_sockets, send(mine, buf, 1, 0), close_it)                                                      \
-  CASE(sendto, open_full_sockets, sendto(mine, buf, 1, 0, NULL, 0), close_it)                                         \
-  CASE(sendmsg, open_full_sockets, sendmsg(mine, &message, 0), close_it)                                              \
-  CASE(poll, open_pipe, poll((struct pollfd[]){fd_of(POLLIN)}, 1, -1), close_it)                                      \
-  CASE(poll_for_room, open_full_pipe, poll((struct pollfd[]){fd_of(POLLOUT)}, 1, -1), close_it)                       \
-  CASE(ppoll, open_pipe, ppoll((struct pollfd[]){fd_of(POLLIN)}, 1, NULL, NULL), close_it)                            \
-  CASE(select, open_pipe, select(mine + 1, (fd_set[]){set_of()}, NULL, NULL, NULL), close_it)                         \
-  CASE(pselect, open_pipe, pselect(mine + 1, (fd_set[]){set_of()}, NULL, NULL, NULL, NULL), close_it)                 \
-  CASE(epoll_wait, open_pipe, wait_by_epoll(), close_it)                                                              \
-  CASE(accept, open_listener, accept(mine, NULL, NULL), connect_and_close)                                            \
+#define ALL                                                                                                    \
+  CASE(read_of_a_pipe, open_pipe, read(mine, buf, 1), close_it)                                                \
+  CASE(read_of_a_pipe_that_is_written, open_pipe, read(mine, buf, 1), send_and_close)                          \
+  CASE(readv_of_a_pipe, open_pipe, readv(mine, &iov, 1), close_it)                                             \
+  CASE(read_of_a_socket, open_sockets, read(mine, buf, 1), close_it)                                           \
+  CASE(read_of_a_terminal, open_terminal, read(mine, buf, 1), close_it)                                        \
+  CASE(read_of_a_terminal_that_is_written, open_terminal, read(mine, buf, 1), send_and_close)                  \
+  CASE(recv, open_sockets, recv(mine, buf, 1, 0), close_it)                                                    \
+  CASE(recv_of_what_is_sent, open_sockets, recv(mine, buf, 1, 0), send_and_close)                              \
+  CASE(recvfrom, open_sockets, recvfrom(mine, buf, 1, 0, NULL, NULL), close_it)                                \
+  CASE(recvmsg, open_sockets, recvmsg(mine, &message, 0), close_it)                                            \
+  CASE(recvmmsg, open_sockets, recvmmsg(mine, (struct mmsghdr[]){{.msg_hdr = message}}, 1, 0, NULL), close_it) \
+  CASE(write_to_a_pipe, open_full_pipe, write(mine, buf, 1), close_it)                                         \
+  CASE(writev_to_a_pipe, open_full_pipe, writev(mine, &iov, 1), close_it)                                      \
+  CASE(write_to_a_socket, open_full_sockets, write(mine, buf, 1), close_it)                                    \
+  CASE(send, open_full_sockets, send(mine, buf, 1, 0), close_it)                                               \
+  CASE(sendto, open_full_sockets, sendto(mine, buf, 1, 0, NULL, 0), close_it)                                  \
+  CASE(sendmsg, open_full_sockets, sendmsg(mine, &message, 0), close_it)                                       \
+  CASE(poll, open_pipe, poll((struct pollfd[]){fd_of(POLLIN)}, 1, -1), close_it)                               \
+  CASE(poll_for_room, open_full_pipe, poll((struct pollfd[]){fd_of(POLLOUT)}, 1, -1), close_it)                \
+  CASE(ppoll, open_pipe, ppoll((struct pollfd[]){fd_of(POLLIN)}, 1, NULL, NULL), close_it)                     \
+  CASE(select, open_pipe, select(mine + 1, (fd_set[]){set_of()}, NULL, NULL, NULL), close_it)                  \
+  CASE(pselect, open_pipe, pselect(mine + 1, (fd_set[]){set_of()}, NULL, NULL, NULL, NULL), close_it)          \
+  CASE(epoll_wait, open_pipe, wait_by_epoll(), close_it)                                                       \
+  CASE(accept, open_listener, accept(mine, NULL, NULL), connect_and_close)                                     \
   CASE(accept4, open_listener, accept4(mine, NULL, NULL, 0), connect_and_close)
 
 #define CASE(name, open_it, call, happens) of_##name,

@@ -138,54 +138,53 @@ static void unlock_file(void) {
 static void send_usr2(void) {
   kill(getpid(), SIGUSR2);
 }
-static void time_passes(void) {
-}
+static void time_passes(void) {}
 
 // WAIT(name, expression, how it is released)
-#define ALL                                                                                                           \
-  WAIT(read, read(in, buf, 1), put)                                                                                   \
-  WAIT(readv, readv(in, &iov, 1), put)                                                                                \
-  WAIT(recv, recv(in, buf, 1, 0), put)                                                                                \
-  WAIT(recvfrom, recvfrom(in, buf, 1, 0, NULL, NULL), put)                                                            \
-  WAIT(recvmsg, recvmsg(in, &message, 0), put)                                                                        \
-  WAIT(recvmmsg, recvmmsg(in, (struct mmsghdr[]){{.msg_hdr = message}}, 1, 0, NULL), put)                             \
-  WAIT(write, write(full_out, buf, 1), make_room)                                                                     \
-  WAIT(send, send(full_out, buf, 1, 0), make_room)                                                                    \
-  WAIT(writev, writev(full_out, &iov, 1), make_room)                                                                  \
-  WAIT(sendmsg, sendmsg(full_out, &message, 0), make_room)                                                            \
-  WAIT(accept, one_file_of(accept(listener, NULL, NULL)), join_in)                                                    \
-  WAIT(accept4, one_file_of(accept4(listener, NULL, NULL, SOCK_CLOEXEC)), join_in)                                    \
-  WAIT(poll, poll((struct pollfd[]){{in, POLLIN, 0}}, 1, -1), put)                                                    \
-  WAIT(ppoll, ppoll((struct pollfd[]){{in, POLLIN, 0}}, 1, NULL, (sigset_t[]){of_usr2()}), put)                       \
-  WAIT(poll_for_a_while, poll(NULL, 0, kind == kDisabled ? 30 : 60000), time_passes)                                                              \
-  WAIT(select, select(in + 1, (fd_set[]){set_of(in)}, NULL, NULL, NULL), put)                                         \
-  WAIT(pselect, pselect(in + 1, (fd_set[]){set_of(in)}, NULL, NULL, NULL, (sigset_t[]){of_usr2()}), put)              \
-  WAIT(epoll_wait, epoll_wait(epoll_, (struct epoll_event[1]){{0}}, 1, -1), put)                                      \
-  WAIT(epoll_pwait, epoll_pwait(epoll_, (struct epoll_event[1]){{0}}, 1, -1, (sigset_t[]){of_usr2()}), put)           \
-  WAIT(nanosleep, nanosleep((struct timespec[]){a_while()}, NULL), time_passes)                                       \
-  WAIT(clock_nanosleep, clock_nanosleep(CLOCK_MONOTONIC, 0, (struct timespec[]){a_while()}, NULL), time_passes)       \
-  WAIT(clock_nanosleep_until, clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, (struct timespec[]){later()}, NULL),     \
-       time_passes)                                                                                                   \
-  WAIT(usleep, usleep(kind == kDisabled ? 30000 : 900000), time_passes)                                                                            \
-  WAIT(sleep, sleep(kind == kDisabled ? 1 : 60), time_passes)                                                                                  \
-  WAIT(sem_wait, sem_wait(&sem), post)                                                                                \
-  WAIT(sem_timedwait, sem_timedwait(&sem, (struct timespec[]){far()}), post)                                          \
-  WAIT(sem_timedwait_for_a_while, sem_timedwait(&sem, (struct timespec[]){later()}), time_passes)                     \
-  WAIT(cond_wait, wait_cond(NULL), signal_it)                                                                         \
-  WAIT(cond_timedwait, wait_cond((struct timespec[]){far()}), signal_it)                                              \
-  WAIT(cond_timedwait_for_a_while, wait_cond((struct timespec[]){later()}), time_passes)                              \
-  WAIT(mutex_lock, pthread_mutex_lock(&held), end_other)                                                            \
-  WAIT(mutex_timedlock, pthread_mutex_timedlock(&held, (struct timespec[]){later()}), time_passes)                    \
+#define ALL                                                                                                       \
+  WAIT(read, read(in, buf, 1), put)                                                                               \
+  WAIT(readv, readv(in, &iov, 1), put)                                                                            \
+  WAIT(recv, recv(in, buf, 1, 0), put)                                                                            \
+  WAIT(recvfrom, recvfrom(in, buf, 1, 0, NULL, NULL), put)                                                        \
+  WAIT(recvmsg, recvmsg(in, &message, 0), put)                                                                    \
+  WAIT(recvmmsg, recvmmsg(in, (struct mmsghdr[]){{.msg_hdr = message}}, 1, 0, NULL), put)                         \
+  WAIT(write, write(full_out, buf, 1), make_room)                                                                 \
+  WAIT(send, send(full_out, buf, 1, 0), make_room)                                                                \
+  WAIT(writev, writev(full_out, &iov, 1), make_room)                                                              \
+  WAIT(sendmsg, sendmsg(full_out, &message, 0), make_room)                                                        \
+  WAIT(accept, one_file_of(accept(listener, NULL, NULL)), join_in)                                                \
+  WAIT(accept4, one_file_of(accept4(listener, NULL, NULL, SOCK_CLOEXEC)), join_in)                                \
+  WAIT(poll, poll((struct pollfd[]){{in, POLLIN, 0}}, 1, -1), put)                                                \
+  WAIT(ppoll, ppoll((struct pollfd[]){{in, POLLIN, 0}}, 1, NULL, (sigset_t[]){of_usr2()}), put)                   \
+  WAIT(poll_for_a_while, poll(NULL, 0, kind == kDisabled ? 30 : 60000), time_passes)                              \
+  WAIT(select, select(in + 1, (fd_set[]){set_of(in)}, NULL, NULL, NULL), put)                                     \
+  WAIT(pselect, pselect(in + 1, (fd_set[]){set_of(in)}, NULL, NULL, NULL, (sigset_t[]){of_usr2()}), put)          \
+  WAIT(epoll_wait, epoll_wait(epoll_, (struct epoll_event[1]){{0}}, 1, -1), put)                                  \
+  WAIT(epoll_pwait, epoll_pwait(epoll_, (struct epoll_event[1]){{0}}, 1, -1, (sigset_t[]){of_usr2()}), put)       \
+  WAIT(nanosleep, nanosleep((struct timespec[]){a_while()}, NULL), time_passes)                                   \
+  WAIT(clock_nanosleep, clock_nanosleep(CLOCK_MONOTONIC, 0, (struct timespec[]){a_while()}, NULL), time_passes)   \
+  WAIT(clock_nanosleep_until, clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, (struct timespec[]){later()}, NULL), \
+       time_passes)                                                                                               \
+  WAIT(usleep, usleep(kind == kDisabled ? 30000 : 900000), time_passes)                                           \
+  WAIT(sleep, sleep(kind == kDisabled ? 1 : 60), time_passes)                                                     \
+  WAIT(sem_wait, sem_wait(&sem), post)                                                                            \
+  WAIT(sem_timedwait, sem_timedwait(&sem, (struct timespec[]){far()}), post)                                      \
+  WAIT(sem_timedwait_for_a_while, sem_timedwait(&sem, (struct timespec[]){later()}), time_passes)                 \
+  WAIT(cond_wait, wait_cond(NULL), signal_it)                                                                     \
+  WAIT(cond_timedwait, wait_cond((struct timespec[]){far()}), signal_it)                                          \
+  WAIT(cond_timedwait_for_a_while, wait_cond((struct timespec[]){later()}), time_passes)                          \
+  WAIT(mutex_lock, pthread_mutex_lock(&held), end_other)                                                          \
+  WAIT(mutex_timedlock, pthread_mutex_timedlock(&held, (struct timespec[]){later()}), time_passes)                \
   WAIT(rdlock, pthread_rwlock_rdlock(&rwlock), end_other)                                                         \
   WAIT(wrlock, pthread_rwlock_wrlock(&rwlock), end_other)                                                         \
-  WAIT(barrier_wait, pthread_barrier_wait(&barrier) <= 0, arrive)                                                     \
-  WAIT(once, wait_once(), end_once)                                                                                   \
-  WAIT(join, pthread_join(other, NULL), end_other)                                                                    \
-  WAIT(timedjoin, pthread_timedjoin_np(other, NULL, (struct timespec[]){later()}), time_passes)                       \
-  WAIT(sigwait, sigwait((sigset_t[]){of_usr2()}, (int[]){0}), send_usr2)                                              \
-  WAIT(sigwaitinfo, sigwaitinfo((sigset_t[]){of_usr2()}, NULL), send_usr2)                                            \
-  WAIT(sigtimedwait, sigtimedwait((sigset_t[]){of_usr2()}, NULL, (struct timespec[]){a_while()}), time_passes)        \
-  WAIT(waitpid, waitpid(child, NULL, 0) == child, end_child)                                                          \
+  WAIT(barrier_wait, pthread_barrier_wait(&barrier) <= 0, arrive)                                                 \
+  WAIT(once, wait_once(), end_once)                                                                               \
+  WAIT(join, pthread_join(other, NULL), end_other)                                                                \
+  WAIT(timedjoin, pthread_timedjoin_np(other, NULL, (struct timespec[]){later()}), time_passes)                   \
+  WAIT(sigwait, sigwait((sigset_t[]){of_usr2()}, (int[]){0}), send_usr2)                                          \
+  WAIT(sigwaitinfo, sigwaitinfo((sigset_t[]){of_usr2()}, NULL), send_usr2)                                        \
+  WAIT(sigtimedwait, sigtimedwait((sigset_t[]){of_usr2()}, NULL, (struct timespec[]){a_while()}), time_passes)    \
+  WAIT(waitpid, waitpid(child, NULL, 0) == child, end_child)                                                      \
   WAIT(flock, flock(open(locked_file, O_RDONLY), LOCK_EX), unlock_file)
 
 #define WAIT(name, expression, release) in_##name,
