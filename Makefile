@@ -82,6 +82,7 @@ $(B)/test/preload_tests: $(PRELOAD_OBJ)
 $(B)/test/tls_plugin.so: test/preload/plugin/tls_plugin.c
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra -Werror -O2 -fPIC -shared -o $@ $<
+$(B)/test/programs/once_without_tables: PROGRAM_FLAGS := -fno-exceptions -fno-asynchronous-unwind-tables
 $(B)/test/programs/%: test/programs/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 $(PROGRAM_FLAGS) -o $@ $< -pthread

@@ -33,6 +33,8 @@ MN_INLINE long served(Ours ours, Libcs libcs) {
   } else {
     result = errno_of(result);
   }
+  if (point == Point::kCancels && MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed)))
+    cancellation_point_after(result);
   preempt_point();
   return result;
 }

@@ -22,9 +22,15 @@ int take(sem_t* s, const Deadline& deadline) {
   }
 }
 
-int timed_take(sem_t* s, clockid_t clock, const timespec* abstime) {
+int timed_take(sem_t* s, const timespec* abstime) {
+  if (!valid_timespec(*abstime)) return errno_result(EINVAL);
+  return take(s, Deadline{CLOCK_REALTIME, timespec_ns(*abstime)});
+}
+
+// As glibc's: a cancellation point only where it has to wait.
+int clock_take(sem_t* s, clockid_t clock, const timespec* abstime) {
   if (!valid_timespec(*abstime) || !valid_clock(clock)) return errno_result(EINVAL);
-  return take(s, Deadline{clock, timespec_ns(*abstime)});
+  return sem_try(s) == 0 ? 0 : take(s, Deadline{clock, timespec_ns(*abstime)});
 }
 
 }  // namespace
@@ -33,10 +39,10 @@ MN_SHIM MN_PREEMPTIBLE MN_FLATTEN int sem_wait(sem_t* s) {
   return on() && !sem_is_libcs(s) ? take(s, Deadline{}) : real.sem_wait(s);
 }
 MN_SHIM int sem_timedwait(sem_t* s, const timespec* abstime) {
-  return on() && !sem_is_libcs(s) ? timed_take(s, CLOCK_REALTIME, abstime) : real.sem_timedwait(s, abstime);
+  return on() && !sem_is_libcs(s) ? timed_take(s, abstime) : real.sem_timedwait(s, abstime);
 }
 MN_SHIM int sem_clockwait(sem_t* s, clockid_t clock, const timespec* abstime) {
-  return on() && !sem_is_libcs(s) ? timed_take(s, clock, abstime) : real.sem_clockwait(s, clock, abstime);
+  return on() && !sem_is_libcs(s) ? clock_take(s, clock, abstime) : real.sem_clockwait(s, clock, abstime);
 }
 MN_SHIM MN_PREEMPTIBLE int sem_post(sem_t* s) {
   return on() && !sem_is_libcs(s) ? errno_result(sem_give(s)) : real.sem_post(s);

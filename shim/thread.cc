@@ -12,7 +12,6 @@ MN_SHIM int pthread_create(pthread_t* t, const pthread_attr_t* attr, void* (*sta
 
 MN_SHIM MN_FLATTEN int pthread_join(pthread_t t, void** result) {
   if (!on() || thread_g(t) == nullptr) return real.pthread_join(t, result);
-  cancellation_point();
   return thread_join(t, result, Deadline{}, false);
 }
 MN_SHIM int pthread_tryjoin_np(pthread_t t, void** result) {
@@ -22,14 +21,12 @@ MN_SHIM int pthread_tryjoin_np(pthread_t t, void** result) {
 MN_SHIM int pthread_timedjoin_np(pthread_t t, void** result, const timespec* abstime) {
   if (!on() || thread_g(t) == nullptr) return real.pthread_timedjoin_np(t, result, abstime);
   if (abstime != nullptr && !valid_timespec(*abstime)) return EINVAL;
-  cancellation_point();
   return thread_join(t, result, abstime != nullptr ? Deadline{CLOCK_REALTIME, timespec_ns(*abstime)} : Deadline{},
                      false);
 }
 MN_SHIM int pthread_clockjoin_np(pthread_t t, void** result, clockid_t clock, const timespec* abstime) {
   if (!on() || thread_g(t) == nullptr) return real.pthread_clockjoin_np(t, result, clock, abstime);
   if (!valid_clock(clock) || (abstime != nullptr && !valid_timespec(*abstime))) return EINVAL;
-  cancellation_point();
   return thread_join(t, result, abstime != nullptr ? Deadline{clock, timespec_ns(*abstime)} : Deadline{}, false);
 }
 MN_SHIM int pthread_detach(pthread_t t) {

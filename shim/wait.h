@@ -4,12 +4,13 @@
 
 #include "runtime/init/init.h"
 #include "runtime/sync/cond.h"
+#include "runtime/sync/interrupt.h"
 #include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
 
-// The mutex is held again when a cancellation acts. A wait that a signal handler ended is a spurious wake-up.
+// The mutex is held again when a cancellation acts.
 inline int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
   cancellation_point();
   cancel_hold();
@@ -23,9 +24,13 @@ inline int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& dead
 // Sleeps until `deadline`; 0, or EINTR with what is left in *left (ns).
 inline int sleep_until(const Deadline& deadline, int64_t* left) {
   cancellation_point();
-  int error = thread_sleep(deadline);
-  if (error != EINTR) return 0;
-  cancellation_point();
+  for (;;) {
+    Interruption interruption(this_g());
+    int error = thread_sleep(deadline);
+    cancellation_point();
+    if (error != EINTR) return 0;
+    if (interruption.ends_wait(false)) break;
+  }
   int64_t now = clock_ns(deadline.clock);
   *left = deadline.at > now ? deadline.at - now : 0;
   return EINTR;

@@ -122,6 +122,11 @@ unsigned long mangle_pointer(unsigned long p) {
   return p;
 }
 
+unsigned long unmangle_pointer(unsigned long p) {
+  __asm__("ror $0x11, %0\n\txor %%fs:0x30, %0" : "+r"(p));
+  return p;
+}
+
 void* bottom_stub(void (*fn)()) {
   mn_bottom_target = fn;
   return reinterpret_cast<void*>(&mn_bottom_stub);

@@ -58,6 +58,7 @@ SavedRegisters context_registers(const Context& ctx);
 
 // What libc stores code addresses as in jump buffers (PTR_MANGLE).
 unsigned long mangle_pointer(unsigned long p);
+unsigned long unmangle_pointer(unsigned long p);
 
 // An address that may be jumped to with any stack alignment, and which calls `fn`. One fn per process.
 void* bottom_stub(void (*fn)());

@@ -313,6 +313,7 @@ long masked(const sigset_t* mask, Call call) {
 
 // What is ready already comes before any signal.
 long io_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  cancellation_point();
   long n = look_at(fds, count);
   if (n != 0) return n;
   timespec left = timeout != nullptr ? *timeout : timespec{};
@@ -335,6 +336,7 @@ long io_pselect(int count, fd_set* read, fd_set* write, fd_set* except, const ti
 }
 
 long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& deadline, const sigset_t* mask) {
+  cancellation_point();
   long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
   if (n != 0) return n;
   return masked(mask, [&](const uint64_t* during) {
@@ -343,6 +345,7 @@ long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& dea
 }
 
 long io_epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
+  cancellation_point();
   long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
   if (n != 0) return n;
   return masked(mask, [&](const uint64_t* during) {

@@ -161,6 +161,8 @@ constinit const LayoutEntry kEntries[] = {
     VARIABLE("adopted", adopted_all),
     CONSTANT("Adopted", sizeof(Adopted)),
     FIELD(Adopted, g),
+    FIELD(Adopted, life),
+    CONSTANT("Adopted.ended", kAdoptedEnded),
     FIELD(Adopted, all_next),
 
     VARIABLE("switch", switch_kind),

@@ -18,16 +18,17 @@ namespace mn {
 struct M;
 struct G;
 struct Waiter;
+struct Away;
+struct Guard;
 struct StackClass;
+
+// In G::sigpend, where libc's signal 33 would be: a cancellation that the thread has not learned of (thread/cancel.h).
+constexpr uint64_t kCancelBit = uint64_t{1} << 32;
 
 enum class GState : uint8_t { kFree, kRunnable, kRunning, kWaiting, kDead };
 
-// What an unwinding must undo (thread/guard.h); innermost first.
-struct Guard {
-  Guard* outer;
-  void (*undo)(void* arg);
-  void* arg;
-};
+// How program code was left that a guard (sync/guard.h) waits for.
+enum class Leaving : uint8_t { kUnwinds, kJumps };
 
 // What a G has begun and a jump out of a signal handler (siglongjmp) would leave undone: it is ended before a handler
 // of the program runs, and may go on when that returns.
@@ -101,6 +102,7 @@ struct G {
   // What it is parked on (sync/waitq.h). `wait_key` announces the bucket; `waiter` is written under that bucket's lock.
   std::atomic<const void*> wait_key{nullptr};
   Waiter* waiter = nullptr;
+  Away* away = nullptr;  // waits that it left to run a handler (sync/away.h), innermost first
 
   // Signals that came while it ran and are none of the program's, of preemption (sched/preempt.h) or for a G that was
   // here before: what a call that returned EINTR may blame.
@@ -109,7 +111,9 @@ struct G {
   std::atomic<int64_t> cpu_ns{0};  // CPU time that was charged to it (sched/cputime.h)
 
   // Running
-  Guard* guards = nullptr;
+  Guard* guards = nullptr;  // what an unwinding must undo (sync/guard.h), innermost first
+  uintptr_t jump_to = 0;    // the stack pointer that a longjmp goes to; what is below is left by it
+  Leaving leaving = Leaving::kUnwinds;
   Unfinished* unfinished = nullptr;  // none while a handler runs
   void* (*start)(void*) = nullptr;
   void* arg = nullptr;

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 
+#include "runtime/sync/guard.h"
+#include "runtime/sync/member.h"
 #include "runtime/sync/mutex.h"
-#include "runtime/sync/waitq.h"
 
 namespace mn {
 namespace {
@@ -21,37 +22,53 @@ void add(uint32_t* count, int n) {
 
 }  // namespace
 
-int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
-  enter();
-  struct State {
-    pthread_cond_t* cond;
-    pthread_mutex_t* mutex;
-    WaitHooks hooks{};
-    unsigned depth = 0;
-    int error = 0;
-  } s{c, m};
+namespace {
+
+struct Waiting {
+  pthread_cond_t* cond;
+  pthread_mutex_t* mutex;
+  WaitHooks hooks{};
+  unsigned depth = 0;
+  int error = 0;
+
   // The mutex is given up under the bucket's lock: a signaller that gets the mutex next finds us queued.
-  s.hooks.arg = &s;
-  s.hooks.before = [](void* arg) {
-    auto* st = static_cast<State*>(arg);
+  bool give_up_mutex() {
     bool wake_mutex = false;
     // Counted before the mutex is released, which orders it before a signaller's look.
-    add(waiters(st->cond), 1);
-    st->error = mutex_release_for_wait(st->mutex, &st->depth, &wake_mutex);
-    if (st->error != 0) {
-      add(waiters(st->cond), -1);
+    add(waiters(cond), 1);
+    error = mutex_release_for_wait(mutex, &depth, &wake_mutex);
+    if (error != 0) {
+      add(waiters(cond), -1);
       return false;
     }
     if (wake_mutex) {
-      st->hooks.after = [](void* mutex) { mutex_wake_one(static_cast<pthread_mutex_t*>(mutex)); };
-      st->hooks.after_arg = st->mutex;
+      hooks.after = [](void* m) { mutex_wake_one(static_cast<pthread_mutex_t*>(m)); };
+      hooks.after_arg = mutex;
     }
     return true;
+  }
+};
+
+}  // namespace
+
+int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
+  Waiting w{c, m};
+  w.hooks.arg = &w;
+  w.hooks.before = [](void* arg) { return static_cast<Waiting*>(arg)->give_up_mutex(); };
+  // Who is unwound out of a signal handler has its clean-up handlers find the mutex held, as who is cancelled in the
+  // wait itself.
+  auto undo = [](void* arg) {
+    auto* waiting = static_cast<Waiting*>(arg);
+    if (!left_by_jump()) mutex_reacquire(waiting->mutex, waiting->depth);
   };
-  int result = wait_on(c, {deadline, waiters(c), WaitKind::kCond}, s.hooks);
-  leave();
-  if (s.error != 0) return s.error;
-  if (int error = mutex_reacquire(m, s.depth)) return error;
+  enter();
+  int result = wait_as_member(c, {deadline, waiters(c), WaitKind::kCond}, w.hooks, undo, &w);
+  if (MN_UNLIKELY(w.error != 0)) {
+    leave();
+    return w.error;
+  }
+  leave_guarded(undo, &w);
+  if (int error = mutex_reacquire(m, w.depth)) return error;
   if (result == ETIMEDOUT && !deadline.passed()) return 0;
   return result;
 }
@@ -61,10 +78,10 @@ void cond_signal(pthread_cond_t* c) {
   enter();
   Bucket* b = bucket_of(c);
   b->lock.lock();
-  G* g = take_waiter(b, c);
-  if (g != nullptr) add(waiters(c), -1);
+  Fifo<G, &G::next> woken;
+  if (take_member(b, c, &woken)) add(waiters(c), -1);
   b->lock.unlock();
-  if (g != nullptr) ready(g);
+  if (G* g = woken.pop_front()) ready(g);
   leave();
 }
 
@@ -74,7 +91,8 @@ void cond_broadcast(pthread_cond_t* c) {
   Bucket* b = bucket_of(c);
   Fifo<G, &G::next> woken;
   b->lock.lock();
-  while (G* g = take_waiter(b, c)) woken.push_back(g);
+  while (take_member(b, c, &woken)) {
+  }
   std::atomic_ref<uint32_t>(*waiters(c)).store(0, std::memory_order_relaxed);
   b->lock.unlock();
   if (woken.size() == 1) {

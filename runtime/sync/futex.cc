@@ -91,7 +91,7 @@ struct Woken {
     while (G* g = gs.pop_front()) ready(g, Place::kTail);
     while (Waiter* w = members.pop_front()) {
       Crowd* crowd = static_cast<Member*>(w)->crowd;
-      wake(crowd->key(), 1);
+      wake(crowd->key(), 1, WaitKind::kFutex);
       crowd->leave();
     }
   }

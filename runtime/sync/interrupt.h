@@ -2,6 +2,7 @@
 // What to make of a wait that a signal or a cancellation ended (EINTR), for calls that are no cancellation points.
 #pragma once
 
+#include "runtime/os/tcb.h"
 #include "runtime/sched/g.h"
 
 namespace mn {
@@ -20,7 +21,7 @@ class Interruption {
   // The kernel said EINTR, but nothing came that the program knows of: the call is to be made again.
   bool only_preempted() const {
     return g_->preempt_signals != preemptions_ && g_->handlers_run == run_ &&
-           !g_->cancelled.load(std::memory_order_relaxed);
+           (!g_->cancelled.load(std::memory_order_relaxed) || tcb_cancel_disabled(g_->tp));
   }
 
  private:

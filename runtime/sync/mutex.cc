@@ -110,7 +110,7 @@ int mutex_timedlock(pthread_mutex_t* m, clockid_t clock, const timespec* abstime
 }
 
 void mutex_wake_one(pthread_mutex_t* m) {
-  wake(&m->__data.__lock, 1);
+  wake(&m->__data.__lock, 1, WaitKind::kMutex);
 }
 
 MN_PREEMPTIBLE int mutex_unlock(pthread_mutex_t* m) {

@@ -10,7 +10,8 @@
 //   __kind    type in the low two bits; the bits of kMutexLibcKinds make it libc's business
 //
 // Unlocking gives the mutex to nobody: a thread that comes along may take it before the woken one runs (as in glibc;
-// Mesa semantics cost one switch less per hand-over).
+// Mesa semantics cost one switch less per hand-over). Once it is 0 the mutex is not touched again, for its next holder
+// may destroy it: who waits is woken by the address alone.
 #pragma once
 
 #include <pthread.h>

@@ -19,7 +19,7 @@ void finish(pthread_once_t* control, int value) {
   // Release: pairs with the acquire loads in once().
   word(control).store(value, std::memory_order_release);
   enter();
-  wake(control, INT_MAX);
+  wake(control, INT_MAX, WaitKind::kOnce);
   leave();
 }
 

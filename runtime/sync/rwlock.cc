@@ -44,7 +44,7 @@ bool reader_may_enter(pthread_rwlock_t* l, uint32_t s) {
 
 uint32_t queue_length(Bucket* b, const void* key) {
   uint32_t n = 0;
-  for (Waiter* w = first_waiter(b, key); w != nullptr; w = w->next) ++n;
+  for (Waiter* w = first_waiter(b, key); w != nullptr; w = w->next) n += w->state == WaitState::kQueued ? 1 : 0;
   return n;
 }
 
@@ -79,16 +79,16 @@ void ready_all(Fifo<G, &G::next>* woken) {
   while (G* g = woken->pop_front()) ready(g, Place::kTail);
 }
 
-// After a timeout: the one who left may have been what kept others out.
-void left_queue(pthread_rwlock_t* l) {
+// Inside, after a wait. Who left the queue without the lock may have been what kept others out; before leave() runs a
+// handler, which may take long.
+void end_wait(pthread_rwlock_t* l, int error) {
+  if (MN_LIKELY(error != ETIMEDOUT && error != EINTR)) return;
   Fifo<G, &G::next> woken;
-  enter();
   Bucket* b = bucket_of(l);
   b->lock.lock();
   release(l, b, 0, &woken);
   b->lock.unlock();
   ready_all(&woken);
-  leave();
 }
 
 }  // namespace
@@ -116,11 +116,11 @@ MN_PREEMPTIBLE int rwlock_rdlock(pthread_rwlock_t* l, const Deadline& deadline) 
         if (state(l).compare_exchange_weak(s, s | kWaiters, std::memory_order_relaxed)) return true;
       }
     });
+    end_wait(l, error);
     leave();
     // Acquire: pairs with the release of whoever handed the lock over.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (error == 0) return 0;
-    if (error == ETIMEDOUT || error == EINTR) left_queue(l);
     if (error == ETIMEDOUT && deadline.passed()) return ETIMEDOUT;
   }
 }
@@ -150,6 +150,7 @@ MN_PREEMPTIBLE int rwlock_wrlock(pthread_rwlock_t* l, const Deadline& deadline) 
       ++queued_writers(l);
       return true;
     });
+    end_wait(l, error);
     leave();
     // Acquire: pairs with the release of whoever handed the lock over.
     std::atomic_thread_fence(std::memory_order_acquire);
@@ -157,7 +158,6 @@ MN_PREEMPTIBLE int rwlock_wrlock(pthread_rwlock_t* l, const Deadline& deadline) 
       l->__data.__cur_writer = self_tid();
       return 0;
     }
-    if (error == ETIMEDOUT || error == EINTR) left_queue(l);
     if (error == ETIMEDOUT && deadline.passed()) return ETIMEDOUT;
   }
 }

@@ -9,7 +9,14 @@
 //   kFresh   not queued yet             -> kQueued (enqueue), kTimedOut (its timer was faster)
 //   kQueued  in a queue                 -> kWoken, kTimedOut, kInterrupted, each by whoever takes it off the queue
 //   kOneOf   in a queue, one of several of its thread, which waits elsewhere (futex_waitv) -> kWoken
+//   kAway    in a queue, while its thread runs a signal handler (member.h) -> kWoken, kQueued
 //   others   final; the G is, or is being made, runnable, and the waiter may vanish
+//
+// Interruption. Whoever finds that a thread that waits has something to look up (must_look_up: a signal that it does
+// not block, a cancellation that it has not disabled) ends the wait, under the bucket's lock: interrupt_wait(), and
+// commit_wait() for what came to this M while the thread was being switched out. The lock and the look together make
+// sure that it is this wait that ends: a waker was not faster, and a thread that has looked meanwhile, and waits for
+// something else by now, or another thread that has its slot, has nothing to look up.
 //
 // A queued waiter may be moved to another key, with the buckets of both locked, lower address first. Who found a waiter
 // by other means than its queue locks the bucket of its key and looks whether that is its key still.
@@ -30,7 +37,7 @@
 
 namespace mn {
 
-enum class WaitState : uint8_t { kFresh, kQueued, kOneOf, kWoken, kTimedOut, kInterrupted };
+enum class WaitState : uint8_t { kFresh, kQueued, kOneOf, kWoken, kTimedOut, kInterrupted, kAway };
 
 // Of what kind the thing is that a thread waits for, for observers; `key` says which one.
 enum class WaitKind : uint8_t {
@@ -57,6 +64,8 @@ struct Waiter {
   uint32_t bits = ~0u;          // what it waits for, to the primitive's taste
   WaitState state = WaitState::kFresh;
   WaitKind kind = WaitKind::kOther;
+  bool member = false;     // goes to kAway, not to kInterrupted, for a handler;
+  bool cancels = true;     // but for a cancellation
   int64_t since = 0;       // Sched::coarse_now
   Waiter* next = nullptr;  // in its queue
   Waiter* prev = nullptr;
@@ -78,18 +87,36 @@ Bucket* lock_bucket_of(Waiter* w);
 Waiter* first_waiter(Bucket* b, const void* key);
 void remove_waiter(Bucket* b, Waiter* w);
 void append_waiter(Bucket* b, Waiter* w);
-// Takes the head of the queue off and marks it woken; the caller readies its G. Null: nobody waits.
+// Takes the oldest that is parked off the queue and marks it woken; the caller readies its G. Null: nobody is.
 G* take_waiter(Bucket* b, const void* key);
+// The same of a queue with members (member.h): if nobody is parked, one that is away. False: nobody waits.
+bool take_member(Bucket* b, const void* key, Fifo<G, &G::next>* woken);
 // The same of one that is queued.
 G* take_this_waiter(Bucket* b, Waiter* w);
 // To the end of another queue; both buckets are locked.
 void move_waiter(Bucket* from, Waiter* w, Bucket* to, const void* key);
+// `heir` takes the place of w, as a copy of it.
+void replace_waiter(Bucket* b, Waiter* w, Waiter* heir);
+// Takes w off its queue and gives it a final state.
+void finish_wait(Bucket* b, Waiter* w, WaitState state);
+void drop_counter(uint32_t* counter);  // null: it has none
+
+// A cancellation of g has come that it has not noticed in a wait, and is enabled.
+bool cancel_wanted(const G* g);
+
+struct Away;
+// What a member of a queue keeps between the parts of its wait.
+struct Membership {
+  Away* away = nullptr;
+};
 
 struct WaitOptions {
   Deadline deadline{};
   uint32_t* counter = nullptr;
   WaitKind kind = WaitKind::kOther;
   uint32_t bits = ~0u;
+  bool cancels = true;           // of a member: a cancellation ends the wait
+  Membership* member = nullptr;  // by member.cc only
 };
 
 // before(arg) runs under the bucket's lock just before the thread is queued; false: do not wait (EAGAIN). It may set
@@ -103,7 +130,7 @@ struct WaitHooks {
 };
 
 // Inside. Returns 0 (woken), EAGAIN (before() said no), ETIMEDOUT, or EINTR: a signal handler wants to run, which
-// leave() does, or the thread was cancelled. Who cannot end with EINTR waits again.
+// leave() does, or the thread was cancelled and has not disabled that. Who cannot end with EINTR waits again.
 int wait_on(const void* key, const WaitOptions& how, WaitHooks& hooks);
 
 template <class Check>
@@ -112,8 +139,9 @@ int wait_if(const void* key, const WaitOptions& how, Check check) {
   return wait_on(key, how, hooks);
 }
 
-// Inside. Wakes up to `count` waiters in order of arrival; returns how many.
-int wake(const void* key, int count);
+// Inside. Wakes up to `count` waiters of this kind in order of arrival; returns how many. What was at the address may
+// be gone, and something else be there that others wait for.
+int wake(const void* key, int count, WaitKind kind);
 
 // Inside. The same for one, which the caller makes runnable; null: nobody waits.
 G* unpark(const void* key);
@@ -121,7 +149,7 @@ G* unpark(const void* key);
 // Inside. Wakes everybody whose key fits.
 void wake_where(bool (*fits)(const void* key));
 
-// Inside. Ends g's present wait with EINTR if there is one that may be interrupted.
+// Inside. Ends g's present wait with EINTR if there is one and g has something to look up.
 bool interrupt_wait(G* g);
 
 // Inside. A G that waits now and fits; null: none. It may have stopped waiting on return.

@@ -3,9 +3,14 @@
 // attribute, glibc's helpers (timers, aio), raw clones. On its first call such a thread becomes a wired G with an M of
 // its own and without a P: it parks by sleeping in the kernel and is never queued. Main stops being wired when the
 // scheduler starts (sched_start).
+//
+// How its end is known. Each locks a robust mutex of its own and never lets go, so that the kernel marks the mutex when
+// the thread is gone, after the last destructor that may call us. Nobody is told: the records of the dead are looked
+// for when there may be as many as there are of the living (reap). Rejected: a key with a destructor (one of the 1,024
+// that are the program's, and further destructors may call us after it), a C++ thread_local (registering its destructor
+// calls malloc, in the midst of which an allocator may call us first).
 #include "runtime/thread/adopt.h"
 
-#include <string.h>
 #include <sys/prctl.h>
 
 #include <new>
@@ -14,6 +19,7 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
+#include "runtime/sync/away.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
 
@@ -24,9 +30,9 @@ constinit Adopted* adopted_all = nullptr;
 namespace {
 
 constinit Adopted g_main;
-constinit pthread_key_t g_key = 0;
 constinit SpinLock g_lock;
 constinit Stack<Adopted, &Adopted::next> g_free;
+constinit size_t g_listed = 0, g_reap_at = 8;  // g_lock
 
 uint64_t kernel_mask() {
   uint64_t mask = 0;
@@ -53,6 +59,27 @@ void wire(Adopted* a) {
   tls_g = g;
 }
 
+bool has_ended(const Adopted* a) {
+  int word = std::atomic_ref<const int>(a->life.__data.__lock).load(std::memory_order_relaxed);
+  return (static_cast<uint32_t>(word) & kAdoptedEnded) != 0;
+}
+
+// Of a thread that libc has not set up the kernel knows no list, and never learns of its end.
+bool kernel_knows_robust_list(void* tp) {
+  void* head = nullptr;
+  size_t size = 0;
+  if (raw_syscall(SYS_get_robust_list, 0, sys_arg(&head), sys_arg(&size)) != 0) return false;
+  return head == static_cast<char*>(tp) + tcb_layout.robust_head && tcb_tid(tp) == sys_gettid();
+}
+
+void hold_life(Adopted* a) {
+  pthread_mutexattr_t robust;
+  ::pthread_mutexattr_init(&robust);
+  ::pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
+  ::pthread_mutex_init(&a->life, &robust);
+  if (kernel_knows_robust_list(a->g.tp)) real.pthread_mutex_lock(&a->life);
+}
+
 // Signals are not a concern here: the thread has no G, so no handler of ours takes this lock.
 Adopted* new_adopted() {
   {
@@ -65,6 +92,42 @@ Adopted* new_adopted() {
   return new (p) Adopted;
 }
 
+void list(Adopted* a) {
+  SpinGuard guard(g_lock);
+  a->all_next = adopted_all;
+  if (adopted_all != nullptr) adopted_all->all_prev = a;
+  adopted_all = a;
+  ++g_listed;
+}
+
+void unlist_locked(Adopted* a) {
+  (a->all_prev != nullptr ? a->all_prev->all_next : adopted_all) = a->all_next;
+  if (a->all_next != nullptr) a->all_next->all_prev = a->all_prev;
+  --g_listed;
+}
+
+// Inside.
+void reap() {
+  Stack<Adopted, &Adopted::next> ended;
+  {
+    SpinGuard guard(g_lock);
+    if (MN_LIKELY(g_listed < g_reap_at)) return;
+    for (Adopted *a = adopted_all, *next; a != nullptr; a = next) {
+      next = a->all_next;
+      if (!has_ended(a)) continue;
+      unlist_locked(a);
+      ended.push(a);
+    }
+    g_reap_at = 2 * g_listed + 8;
+  }
+  while (Adopted* a = ended.pop()) {
+    signals_end(&a->g);
+    forget_aways(&a->g);
+    SpinGuard guard(g_lock);
+    g_free.push(a);
+  }
+}
+
 MN_COLD G* adopt() {
   if (sys_gettid() == sys_getpid() && sched.main_g == nullptr) {
     wire(&g_main);
@@ -73,30 +136,13 @@ MN_COLD G* adopt() {
   }
   Adopted* a = new_adopted();
   wire(a);
-  {
-    // The thread has a G now: no handler of ours may run while it holds the lock.
-    enter();
-    SpinGuard guard(g_lock);
-    a->all_next = adopted_all;
-    if (adopted_all != nullptr) adopted_all->all_prev = a;
-    adopted_all = a;
-  }
-  leave();
-  // Its destructor runs as the thread ends, in libc.
-  real.pthread_setspecific(g_key, a);
-  return &a->g;
-}
-
-void forget(void* p) {
-  auto* a = static_cast<Adopted*>(p);
+  hold_life(a);
+  // The thread has a G now: no handler of ours may run while it holds the lock.
   enter();
-  signals_end(&a->g);
+  reap();
+  list(a);
   leave();
-  tls_g = nullptr;
-  SpinGuard guard(g_lock);
-  (a->all_prev != nullptr ? a->all_prev->all_next : adopted_all) = a->all_next;
-  if (a->all_next != nullptr) a->all_next->all_prev = a->all_prev;
-  g_free.push(a);
+  return &a->g;
 }
 
 }  // namespace
@@ -104,14 +150,16 @@ void forget(void* p) {
 void adopt_init() {
   tls_g_offset = reinterpret_cast<char*>(&tls_g) - static_cast<char*>(thread_pointer());
   adopt_thread = adopt;
-  real.pthread_key_create(&g_key, forget);
 }
 
 size_t adopted_threads(G** out, size_t most) {
   size_t n = 0;
   SpinGuard guard(g_lock);
-  for (Adopted* a = adopted_all; a != nullptr; a = a->all_next, ++n)
+  for (Adopted* a = adopted_all; a != nullptr; a = a->all_next) {
+    if (has_ended(a)) continue;
     if (n < most) out[n] = &a->g;
+    ++n;
+  }
   return n;
 }
 
@@ -119,10 +167,12 @@ void adopted_forget_after_fork() {
   g_lock.reset_after_fork();
   G* self = this_g();
   adopted_all = nullptr;
+  g_listed = 0;
   if (!self->wired || self->slot != nullptr || self == &g_main.g) return;
   auto* a = reinterpret_cast<Adopted*>(reinterpret_cast<char*>(self) - offsetof(Adopted, g));
   a->all_next = a->all_prev = nullptr;
-  adopted_all = a;
+  hold_life(a);
+  list(a);
 }
 
 G* self_g() {

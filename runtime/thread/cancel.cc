@@ -13,11 +13,17 @@
 // So libc's handler is not called but by ours, on_cancel(). "When it leaves" is G::sigpend's kCancelBit, which every
 // leave() looks at: then the thread sends itself the signal, to be acted upon here and now (cancel_now).
 //
+// A cancellation that is disabled is none for whoever waits: no wait ends (waitq.cc, cancel_wanted), no signal is sent.
+//
+// A call that moves data looks again when it is through (shim/io.h): natively whoever is cancelled in such a call is
+// cancelled, even if the other end is closed, or data come, right after pthread_cancel.
+//
 // The signal is not blocked while libc's handler unwinds (SA_NODEFER), for the mask is the kernel thread's and others
 // run there before the clean-up handlers are through. It is sent only where libc would have sent it, which ends calls
 // that never restart.
 #include "runtime/thread/cancel.h"
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <signal.h>
 
@@ -27,6 +33,7 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sync/waitq.h"
+#include "runtime/thread/end.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/thread.h"
 
@@ -54,8 +61,14 @@ void on_cancel(int sig, siginfo_t* info, void* context) {
   if (libcs == nullptr) return;
   // Threads that libc runs.
   if (g == nullptr || (g->wired && g->slot == nullptr && g != sched.main_g)) return libcs(sig, info, context);
-  if (g->system || !g->cancelled.load(std::memory_order_relaxed)) return;
-  if (!g->cancel_now && (g->locks != 0 || held(g))) return;
+  if (g->system) return;
+  bool cancelled = g->cancelled.load(std::memory_order_relaxed);
+  if (cancelled && g->locks == 0) lead_main_to_its_end(g);
+  if (!cancelled || (!g->cancel_now && (g->locks != 0 || held(g)))) {
+    if (cancelled && g->locks == 0) g->cancel_due = true;
+    ++g->preempt_signals;  // it may have ended a call of g's in the kernel
+    return;
+  }
   g->cancel_now = g->cancel_due = false;
   g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
   libcs(sig, info, context);
@@ -137,11 +150,12 @@ int thread_cancel(pthread_t t) {
     g->cancelled.store(true, std::memory_order_relaxed);
     return real.pthread_cancel(t);
   }
-  // Sets the bit in the TCB. The signal that it may send goes to no kernel thread, main's own apart.
+  // Sets the bit in the TCB. The signal that it may send goes to no kernel thread but main's first, where main may be,
+  // and acts on it.
   bool asynchronous = tcb_cancel_asynchronous(g->tp);
+  g->cancelled.store(true, std::memory_order_relaxed);
   real.pthread_cancel(t);
   if ((tcb_cancelhandling(g->tp) & g_cancelled) != g_cancelled) asynchronous = true;
-  g->cancelled.store(true, std::memory_order_relaxed);
   g->sigpend.fetch_or(kCancelBit, std::memory_order_seq_cst);  // pairs with must_look_up
   g->cancel_poke.store(true, std::memory_order_seq_cst);       // pairs with must_look_up
   enter();
@@ -152,7 +166,7 @@ int thread_cancel(pthread_t t) {
     else
       raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     bool waits_for_signals = g->sigwaits.load(std::memory_order_relaxed) != 0;
-    bool wanted = g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals;
+    bool wanted = g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals || !main_is_led(g);
     // Natively who has disabled it is left alone; a call that never restarts would end.
     if (wanted && !tcb_cancel_disabled(g->tp)) signal_m(g);
   }
@@ -161,6 +175,7 @@ int thread_cancel(pthread_t t) {
 }
 
 void cancel_act(G* g) {
+  lead_main_to_its_end(g);
   if (tcb_cancel_disabled(g->tp)) return;
   g->cancel_due = false;
   g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
@@ -180,8 +195,18 @@ void cancel_arrived(G* g) {
 void cancellation_point() {
   G* g = self_g();
   if (MN_LIKELY(!g->cancelled.load(std::memory_order_relaxed))) return;
+  lead_main_to_its_end(g);
   if (cancel_noted(g)) cancel_act(g);
   real.pthread_testcancel();
+}
+
+// Up to 2.40 glibc unwinds whoever is cancelled before the call returns, and what it has moved is lost. Later ones do
+// so only where nothing was moved.
+void cancellation_point_after(long result) {
+  if (result > 0 && libc_minor() >= 41) return;
+  int error = errno;
+  cancellation_point();
+  errno = error;
 }
 
 }  // namespace mn

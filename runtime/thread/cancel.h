@@ -6,9 +6,6 @@
 
 namespace mn {
 
-// In G::sigpend, where libc's signal 33 would be: a cancellation that the thread has not learned of.
-constexpr uint64_t kCancelBit = uint64_t{1} << 32;
-
 // Gives signal 32 a handler, which does nothing but for who is cancelled, before it is sent for anything else
 // (sigwait.cc).
 void cancel_signal_is_harmless();

@@ -41,7 +41,9 @@ int ensure_scheduler(G* self) {
   // Acquire: pairs with the release in sched_start.
   if (MN_LIKELY(sched.started.load(std::memory_order_acquire))) return 0;
   policy_init();
-  return sched_start(self);
+  int error = sched_start(self);
+  if (error == 0) lead_main_to_its_end(self);
+  return error;
 }
 
 // Of a thread that cannot be begun after all.

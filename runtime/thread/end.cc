@@ -5,9 +5,12 @@
 // last thread of the process calls exit(0). At last the G is published as dead by its successor, once its stack is
 // free: to the joiner, who runs next at once if one waits, or to the pool.
 //
-// Main is a G whose first frames are libc's. When it calls pthread_exit, libc unwinds to a jump buffer of its own and
-// then ends the kernel thread, which may be running other Gs by then; so that buffer, the outermost of the chain, is
-// made to lead to main_ended() instead.
+// Main is a G whose first frames are libc's. When it calls pthread_exit or is cancelled, libc unwinds to a jump buffer
+// of its own and then ends the kernel thread, which may be running other Gs by then; so that buffer, the outermost of
+// the chain, is made to lead to main_ended() instead. Only main itself can do that (the chain is its own), and it must
+// have been done before libc finds a cancellation: when the scheduler starts, which main does as a rule. Where it did
+// not, or before libc had set the buffer up (a constructor that makes threads), main is told to when it is cancelled
+// (cancel.cc).
 #include "runtime/thread/end.h"
 
 #include <errno.h>
@@ -19,7 +22,7 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
-#include "runtime/sync/waitq.h"
+#include "runtime/sync/away.h"
 #include "runtime/thread/children.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/route.h"
@@ -31,6 +34,7 @@ namespace {
 
 constinit std::atomic<bool> g_main_ended{false};
 constinit std::atomic<bool> g_exiting{false};
+constinit std::atomic<bool> g_main_led{false};  // main's outermost buffer leads to main_ended
 // A thread has ended by the system call. libc does not count such ends, so it never finds the last thread and never
 // calls exit(); the kernel ends the process with the status of the last.
 constinit std::atomic<bool> g_raw_exit{false};
@@ -87,6 +91,7 @@ void say_that_main_ended() {
   }
   exit_if_last(status);
   M* m = enter();
+  forget_aways(g);
   // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.
   if (g->cancelled.load(std::memory_order_relaxed)) set_kernel_mask(m, g->sigmask);
   signals_end(g);
@@ -156,27 +161,41 @@ void thread_end(G* g) {
 void thread_exit_raw(int status) {
   G* g = self_g();
   g_raw_exit.store(true, std::memory_order_relaxed);  // exit_if_last has a fence
+  _pthread_cleanup_buffer none{};
+  real._pthread_cleanup_pop(&none, 0);  // guards whose frames the next thread on this stack does not have
   if (g == sched.main_g && g->slot == nullptr) say_that_main_ended();
   vanish(g, status);
 }
 
 // glibc's layout of __pthread_unwind_buf_t: the chain goes through the first private word; program counter and stack
 // pointer of the jump buffer are mangled with the pointer guard (sysdeps/unix/sysv/linux/x86_64/____longjmp_chk.S).
+bool lead_main_to_its_end(G* g) {
+  if (MN_LIKELY(g_main_led.load(std::memory_order_relaxed) || g != sched.main_g || g->slot != nullptr)) return true;
+  if (!sched.started.load(std::memory_order_relaxed)) return false;
+  __pthread_unwind_buf_t here;
+  real.__pthread_register_cancel(&here);
+  auto* outermost = static_cast<__pthread_unwind_buf_t*>(here.__pad[0]);
+  real.__pthread_unregister_cancel(&here);
+  while (outermost != nullptr && outermost->__pad[0] != nullptr)
+    outermost = static_cast<__pthread_unwind_buf_t*>(outermost->__pad[0]);
+  if (outermost == nullptr) return false;
+  constexpr int kJbPc = 7;
+  auto* jmpbuf = reinterpret_cast<uint64_t*>(&outermost->__cancel_jmp_buf[0]);
+  jmpbuf[kJbPc] = mangle_pointer(reinterpret_cast<uint64_t>(bottom_stub(main_ended)));
+  g->result = PTHREAD_CANCELED;  // unless it calls pthread_exit
+  g_main_led.store(true, std::memory_order_relaxed);
+  return true;
+}
+
+bool main_is_led(const G* g) {
+  return g != sched.main_g || g->slot != nullptr || g_main_led.load(std::memory_order_relaxed);
+}
+
 void thread_exit(void* result) {
   G* g = self_g();
+  bool led = lead_main_to_its_end(g);
+  MN_CHECK(led || !sched.started.load(std::memory_order_relaxed), "main's unwind buffer");
   g->result = result;
-  if (g == sched.main_g && g->slot == nullptr && sched.started.load(std::memory_order_relaxed)) {
-    __pthread_unwind_buf_t here;
-    real.__pthread_register_cancel(&here);
-    auto* outermost = static_cast<__pthread_unwind_buf_t*>(here.__pad[0]);
-    real.__pthread_unregister_cancel(&here);
-    while (outermost != nullptr && outermost->__pad[0] != nullptr)
-      outermost = static_cast<__pthread_unwind_buf_t*>(outermost->__pad[0]);
-    MN_CHECK(outermost != nullptr, "main's unwind buffer");
-    constexpr int kJbPc = 7;
-    auto* jmpbuf = reinterpret_cast<uint64_t*>(&outermost->__cancel_jmp_buf[0]);
-    jmpbuf[kJbPc] = mangle_pointer(reinterpret_cast<uint64_t>(bottom_stub(main_ended)));
-  }
   real.pthread_exit(result);
   __builtin_unreachable();
 }

@@ -9,6 +9,12 @@ namespace mn {
 // Runs destructors, ends the process when this was the last thread, gives the G to its joiner or back to the pool.
 [[noreturn]] void thread_end(G* g);
 
+// By g, the caller, before libc unwinds it: where that ends is ours if g is main. False: not yet, for the scheduler has
+// not started, or main() has not begun.
+bool lead_main_to_its_end(G* g);
+// Whether it is so; true of others than main.
+bool main_is_led(const G* g);
+
 // In a forked child the caller is the only thread.
 void threads_forget_after_fork();
 

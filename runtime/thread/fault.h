@@ -7,11 +7,18 @@
 
 #include <signal.h>
 
+#include "runtime/os/syscall.h"
+
 namespace mn {
 
 inline bool synchronous(int sig, const siginfo_t* info) {
   bool fault = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
   return fault && info->si_code > 0;
+}
+
+// libc's abort(), or as good as.
+inline bool is_own_abort(int sig, const siginfo_t* info) {
+  return sig == SIGABRT && info->si_code == SI_TKILL && info->si_pid == sys_getpid();
 }
 
 inline bool is_function(const struct sigaction* a) {

@@ -38,6 +38,7 @@
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/cancel.h"
+#include "runtime/thread/credentials.h"
 #include "runtime/thread/fault.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
@@ -109,11 +110,12 @@ void default_action(int sig, const siginfo_t* info) {
 // The same for a G of the program, which may jump out.
 void call_handler_to_its_end(G* g, int sig, siginfo_t* info, void* uc) {
   if (g->locks == 0 && g->sigwaits.load(std::memory_order_relaxed) != 0) signal_wait_left(g);
+  if (g->locks != 0) return call_handler(sig, info, uc);  // a fault of ours
   Unfinished* unfinished = g->unfinished;
-  if (unfinished == nullptr || g->locks != 0) return call_handler(sig, info, uc);  // locks: a fault of ours
-  uint16_t held = g->cancel_held;
   g->unfinished = nullptr;
-  unfinished->end(unfinished);
+  if (unfinished != nullptr) unfinished->end(unfinished);
+  // A cancellation may act in the handler: who has something to put right has a guard (sync/guard.h).
+  uint16_t held = g->cancel_held;
   g->cancel_held = 0;
   call_handler(sig, info, uc);
   g->unfinished = unfinished;
@@ -251,6 +253,13 @@ void deliver_to(G* g, ucontext_t* interrupted) {
   deliver_on(g, interrupted);
 }
 
+// libc is about to end the process. It was called inside, by a handler of its own (credentials.h).
+void handle_abort(G* g, int sig, siginfo_t* info, void* context) {
+  if (g->m.load(std::memory_order_relaxed)->own_descriptors) abort_by_asker();
+  call_handler(sig, info, context);
+  if (aborts_for_another()) end_by_signal(sig);
+}
+
 }  // namespace
 
 void on_signal(int sig, siginfo_t* info, void* context) {
@@ -265,6 +274,8 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g == nullptr) return poke ? void() : call_handler(sig, info, context);
   // Meant for a G that has left this thread, it may have ended a call of g's in the kernel.
   if (poke) ++g->preempt_signals;
+  if (MN_UNLIKELY(is_own_abort(sig, info)) && (g->locks != 0 || aborts_for_another()))
+    return handle_abort(g, sig, info, context);
   if (g->locks != 0 && !synchronous(sig, info)) {
     if (poke) return;
     // In the middle of a switch the kernel's mask may be another G's already.

@@ -41,6 +41,8 @@ int thread_detach(pthread_t t);
 int thread_cancel(pthread_t t);
 // Acts on a cancellation of the calling thread, if there is one and it is enabled. Outside.
 void cancellation_point();
+// At the end of a call that is one, and may have had no occasion to look since it began. `result`: what it has done.
+void cancellation_point_after(long result);
 
 int thread_getattr(pthread_t t, pthread_attr_t* attr);
 int thread_setname(pthread_t t, const char* name);

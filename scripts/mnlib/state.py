@@ -114,12 +114,16 @@ class State:
         return found
 
     def _adopted(self):
-        found, address = {}, self.layout.variable(self._read, 'adopted')
+        found, seen, address = [], set(), self.layout.variable(self._read, 'adopted')
+        life, ended = self.layout.field('Adopted.life')[0], self.layout['Adopted.ended']
         to_g, to_next = self.layout.field('Adopted.g')[0], self.layout.field('Adopted.all_next')[0]
-        while address and address not in found and len(found) < MOST_ADOPTED:
-            found[address] = address + to_g
+        while address and address not in seen and len(found) < MOST_ADOPTED:
+            # A record outlives its thread until others are looked for.
+            if not self._maybe(address + life, 4) & ended:
+                found.append(address + to_g)
+            seen.add(address)
             address = self._maybe(address + to_next)
-        return list(found.values())
+        return found
 
     def _arenas(self):
         """(class, addresses of slots) of each arena that can be made sense of."""

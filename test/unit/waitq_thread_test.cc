@@ -33,7 +33,7 @@ struct Inside {
 
 int Wake(const void* key, int count) {
   Inside inside;
-  return mn::wake(key, count);
+  return mn::wake(key, count, mn::WaitKind::kOther);
 }
 
 size_t Waiting(const void* key) {
@@ -200,6 +200,7 @@ TEST_F(WaitQueue, CanBeInterrupted) {
   AwaitQueue(&key_, 3);
   {
     Inside inside;
+    middle.g()->cancel_poke.store(true);
     EXPECT_TRUE(mn::interrupt_wait(middle.g()));
     EXPECT_FALSE(mn::interrupt_wait(mn::this_g())) << "waits for nothing";
   }
@@ -208,6 +209,31 @@ TEST_F(WaitQueue, CanBeInterrupted) {
   EXPECT_EQ(Wake(&key_, 10), 2);
   EXPECT_EQ(first.Join(), 0);
   EXPECT_EQ(last.Join(), 0);
+}
+
+// Whoever meant to interrupt an earlier wait is late: what it came for has been looked up.
+TEST_F(WaitQueue, IsNotInterruptedForNothing) {
+  Sleeper sleeper(&key_);
+  AwaitQueue(&key_, 1);
+  {
+    Inside inside;
+    EXPECT_FALSE(mn::interrupt_wait(sleeper.g()));
+  }
+  EXPECT_EQ(Waiting(&key_), 1u);
+  EXPECT_EQ(Wake(&key_, 1), 1);
+  EXPECT_EQ(sleeper.Join(), 0);
+}
+
+// The memory of a mutex that is gone may be a semaphore by the time the last unlock wakes.
+TEST_F(WaitQueue, WakesOneKindOnly) {
+  Sleeper sleeper(&key_, {.kind = mn::WaitKind::kSem});
+  AwaitQueue(&key_, 1);
+  {
+    Inside inside;
+    EXPECT_EQ(mn::wake(&key_, 1, mn::WaitKind::kMutex), 0);
+    EXPECT_EQ(mn::wake(&key_, 1, mn::WaitKind::kSem), 1);
+  }
+  EXPECT_EQ(sleeper.Join(), 0);
 }
 
 TEST_F(WaitQueue, APokeBeforeTheWaitEndsItAtOnce) {
@@ -277,7 +303,7 @@ TEST_F(WaitQueue, TokensAreConserved) {
     void Post() {
       tokens.fetch_add(1);
       Inside inside;
-      mn::wake(this, 1);
+      mn::wake(this, 1, mn::WaitKind::kOther);
     }
     void Wait() {
       for (;;) {

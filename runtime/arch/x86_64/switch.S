@@ -137,7 +137,7 @@ mn_bottom_stub:
 
 // void mn_call_guarded(void (*fn)(void*) /*rdi*/, void* arg /*rsi*/): calls fn(arg). When an exception, a
 // cancellation or pthread_exit unwinds through it, the personality routine runs the guard of the current G
-// (thread/guard.h) and lets the unwinding go on.
+// (sync/guard.cc) and lets the unwinding go on.
         .globl  mn_call_guarded
         .hidden mn_call_guarded
         .type   mn_call_guarded, @function
