@@ -16,9 +16,9 @@ bool is_kernels(const G* g);
 // Outside. Wires the calling thread, if it is not yet, and makes libc see the kernel's thread id.
 void thread_wire();
 
-// The calling thread, which is wired, ends. Its robust mutexes are the kernel's to give to others, with EOWNERDEAD, when
-// the kernel thread ends: those with priority inheritance have waiters that only the kernel knows. But the thread is
-// dead for its joiner before that, and its TCB, where the list begins, may be another thread's by then. So the list
+// The calling thread, which is wired, ends. Its robust mutexes are the kernel's to give to others, with EOWNERDEAD,
+// when the kernel thread ends: those with priority inheritance have waiters that only the kernel knows. But the thread
+// is dead for its joiner before that, and its TCB, where the list begins, may be another thread's by then. So the list
 // moves to the TCB that libc made for the kernel thread, and ends in a word of the G's own, of which the kernel says
 // that its owner has died as of the others, after them. Who joins waits for that.
 //
