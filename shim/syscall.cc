@@ -156,9 +156,9 @@ long rseq_call(long nr, long area, long size, long flags, long signature, long e
   keep_kernel_state(Kept::kBound);
   long result = pass(nr, area, size, flags, signature, e, f);
   if (result == 0)
-    self_g()->rseq = flags == 0 ? Rseq{reinterpret_cast<void*>(area), static_cast<uint32_t>(size),
-                                       static_cast<uint32_t>(signature)}
-                                : Rseq{};
+    self_g()->rseq =
+        flags == 0 ? Rseq{reinterpret_cast<void*>(area), static_cast<uint32_t>(size), static_cast<uint32_t>(signature)}
+                   : Rseq{};
   return result;
 }
 

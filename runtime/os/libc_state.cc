@@ -24,15 +24,17 @@ struct ResolverContext;  // glibc's struct resolv_context
 constinit ptrdiff_t g_resp = 0, g_dlerror = 0, g_context = 0;
 constinit ptrdiff_t g_kept[LibcKept::kMost]{};
 constinit size_t g_n_kept = 0;
-// In struct pthread; 0: not known, and then left alone.
+// In struct pthread; 0: not there.
 constinit size_t g_resolver = 0, g_priorities = 0, g_messages = 0, g_random = 0;
 constinit bool g_learnt = false;
+constinit bool g_can_free = false;  // all of it is known
 
 using GetContext = ResolverContext* (*)(res_state);
 using PutContext = void (*)(ResolverContext*);
 constinit GetContext g_get_context = nullptr;
 constinit PutContext g_put_context = nullptr;
 
+constexpr uintptr_t kRandomInUse = 1;
 constexpr auto kDlerrorWithoutMemory = ~uintptr_t{0};  // dl_action_result_malloc_failed
 
 ptrdiff_t from_here(const void* variable) {
@@ -49,23 +51,18 @@ bool is_libcs(ptrdiff_t offset) {
          offset < tcb_layout.libc_tls + static_cast<ptrdiff_t>(tcb_layout.libc_tls_size);
 }
 
+// What a new thread's segment holds, in one piece.
 constexpr size_t kMostTls = 1024;
-
-void fresh_segment(char* to) {
-  memcpy(to, tcb_layout.libc_tls_image, tcb_layout.libc_tls_filled);
-  memset(to + tcb_layout.libc_tls_filled, 0, tcb_layout.libc_tls_size - tcb_layout.libc_tls_filled);
-}
+alignas(64) constinit char g_fresh[kMostTls]{};
 
 // Whatever differs from the image once malloc was used is malloc's, but for the variables that are known. Compared with
 // the image and not with what was before, for who wraps pthread_create may have used malloc already.
 void learn_what_is_mallocs() {
-  if (tcb_layout.libc_tls_size > kMostTls) return;
   void* volatile block = ::malloc(24);
   ::free(block);
-  alignas(8) char now[kMostTls], fresh[kMostTls];
+  alignas(8) char now[kMostTls];
   char* tp = static_cast<char*>(thread_pointer());
   memcpy(now, tp + tcb_layout.libc_tls, tcb_layout.libc_tls_size);
-  fresh_segment(fresh);
   const struct {
     ptrdiff_t offset;
     size_t size;
@@ -78,10 +75,12 @@ void learn_what_is_mallocs() {
       {from_here(__ctype_tolower_loc()), sizeof(void*)},
       {from_here(__ctype_toupper_loc()), sizeof(void*)},
   };
-  for (const auto& k : known)
-    if (is_libcs(k.offset)) memcpy(now + (k.offset - tcb_layout.libc_tls), fresh + (k.offset - tcb_layout.libc_tls), k.size);
+  for (const auto& k : known) {
+    const ptrdiff_t at = k.offset - tcb_layout.libc_tls;
+    if (is_libcs(k.offset)) memcpy(now + at, g_fresh + at, k.size);
+  }
   for (size_t at = 0; at + sizeof(uintptr_t) <= tcb_layout.libc_tls_size; at += sizeof(uintptr_t))
-    if (memcmp(now + at, fresh + at, sizeof(uintptr_t)) != 0 && g_n_kept < LibcKept::kMost)
+    if (memcmp(now + at, g_fresh + at, sizeof(uintptr_t)) != 0 && g_n_kept < LibcKept::kMost)
       g_kept[g_n_kept++] = tcb_layout.libc_tls + static_cast<ptrdiff_t>(at);
 }
 
@@ -134,10 +133,9 @@ void free_messages(void* tcb) {
 }
 
 void end_resolver(void* tcb) {
-  while (g_context != 0 && variable<ResolverContext*>(tcb, g_context) != nullptr)
-    g_put_context(variable<ResolverContext*>(tcb, g_context));
+  auto& context = variable<ResolverContext*>(tcb, g_context);
+  while (context != nullptr) g_put_context(context);
   auto& state = tcb_at<struct __res_state>(tcb, g_resolver);
-  if (MN_LIKELY(state.nscount == 0 && state.options == 0 && state.retrans == 0 && state.retry == 0)) return;
   if (state.nscount != 0) ::res_nclose(&state);
   memset(&state, 0, sizeof state);
 }
@@ -145,13 +143,34 @@ void end_resolver(void* tcb) {
 // dlerror() says a message once, and frees it when it is called again.
 void free_dlerror(void* tcb) {
   auto& result = variable<uintptr_t>(tcb, g_dlerror);
-  if (MN_LIKELY(result == 0)) return;
   if (result != kDlerrorWithoutMemory) {
     for (int calls = 0; calls < 2 && result != 0; ++calls) ::dlerror();
     // One without a message, of a call that this thread was unwound from.
     if (result != 0) ::free(reinterpret_cast<void*>(result));
   }
   result = 0;
+}
+
+// In one go, for most threads have none of it.
+inline bool has_anything(void* tcb) {
+  const auto& state = tcb_at<struct __res_state>(tcb, g_resolver);
+  const auto* messages = &tcb_at<uintptr_t>(tcb, g_messages);
+  uintptr_t all = static_cast<uintptr_t>(state.nscount) | static_cast<uintptr_t>(state.retrans) |
+                  static_cast<uintptr_t>(state.retry) | state.options;
+  all |= messages[0] | messages[1] | tcb_at<uintptr_t>(tcb, g_priorities);
+  all |= variable<uintptr_t>(tcb, g_context) | variable<uintptr_t>(tcb, g_dlerror);
+  if (g_random != 0) all |= tcb_at<uintptr_t>(tcb, g_random) & kRandomInUse;
+  return all != 0;
+}
+
+MN_COLD void free_all(void* tcb) {
+  end_resolver(tcb);
+  free_messages(tcb);
+  free_dlerror(tcb);
+  if (g_random != 0) tcb_at<uintptr_t>(tcb, g_random) &= ~kRandomInUse;  // of a call that was left
+  void*& priorities = tcb_at<void*>(tcb, g_priorities);
+  ::free(priorities);
+  priorities = nullptr;
 }
 
 }  // namespace
@@ -164,7 +183,9 @@ bool libc_state_find() {
   g_dlerror = from_here(dlerror_result);
   g_get_context = reinterpret_cast<GetContext>(::dlsym(RTLD_DEFAULT, "__resolv_context_get_override"));
   g_put_context = reinterpret_cast<PutContext>(::dlsym(RTLD_DEFAULT, "__resolv_context_put"));
-  return is_libcs(g_resp) && is_libcs(g_dlerror);
+  if (!is_libcs(g_resp) || !is_libcs(g_dlerror) || tcb_layout.libc_tls_size > kMostTls) return false;
+  memcpy(g_fresh, tcb_layout.libc_tls_image, tcb_layout.libc_tls_filled);
+  return true;
 }
 
 void libc_state_learn(size_t stackblock) {
@@ -176,6 +197,7 @@ void libc_state_learn(size_t stackblock) {
   learn_contexts();
   learn_messages();
   if (g_messages != 0) free_messages(thread_pointer());
+  g_can_free = g_context != 0 && g_messages != 0;
 }
 
 LibcKept libc_state_kept(const void* tcb) {
@@ -187,24 +209,31 @@ LibcKept libc_state_kept(const void* tcb) {
 }
 
 void libc_state_begin(void* tcb, const LibcKept& kept) {
-  fresh_segment(static_cast<char*>(tcb) + tcb_layout.libc_tls);
+  memcpy(&variable<char>(tcb, tcb_layout.libc_tls), g_fresh, tcb_layout.libc_tls_size);
   for (size_t i = 0; i < g_n_kept; ++i)
     if (kept.words[i] != 0) variable<uintptr_t>(tcb, g_kept[i]) = kept.words[i];
-  if (g_random != 0) tcb_at<uintptr_t>(tcb, g_random) = kept.random & ~uintptr_t{1};  // in use, of a call that was left
+  if (g_random != 0) tcb_at<uintptr_t>(tcb, g_random) = kept.random;
+  if (MN_LIKELY(g_resolver != 0)) variable<void*>(tcb, g_resp) = &tcb_at<char>(tcb, g_resolver);
+}
+
+void libc_state_begin_again(void* tcb) {
+  using Pair = uintptr_t __attribute__((vector_size(16), aligned(8), may_alias));
+  uintptr_t words[LibcKept::kMost];
+  const size_t n = g_n_kept, size = tcb_layout.libc_tls_size;
+  for (size_t i = 0; i < n; ++i) words[i] = variable<uintptr_t>(tcb, g_kept[i]);
+  char* to = &variable<char>(tcb, tcb_layout.libc_tls);
+  size_t at = 0;
+  for (; at + sizeof(Pair) <= size; at += sizeof(Pair))  // memcpy's call would be a third of the cost
+    *reinterpret_cast<Pair*>(to + at) = *reinterpret_cast<const Pair*>(g_fresh + at);
+  for (; at < size; ++at) to[at] = g_fresh[at];
+  for (size_t i = 0; i < n; ++i) variable<uintptr_t>(tcb, g_kept[i]) = words[i];
   if (MN_LIKELY(g_resolver != 0)) variable<void*>(tcb, g_resp) = &tcb_at<char>(tcb, g_resolver);
 }
 
 void libc_state_end() {
   void* tcb = thread_pointer();
-  if (MN_UNLIKELY(g_resolver == 0)) return;
-  end_resolver(tcb);
-  if (MN_LIKELY(g_messages != 0)) free_messages(tcb);
-  free_dlerror(tcb);
-  void*& priorities = tcb_at<void*>(tcb, g_priorities);
-  if (MN_UNLIKELY(priorities != nullptr)) {
-    ::free(priorities);
-    priorities = nullptr;
-  }
+  if (!g_can_free) return;
+  if (MN_UNLIKELY(has_anything(tcb))) free_all(tcb);
 }
 
 }  // namespace mn

@@ -3,8 +3,9 @@
 // and of the loader, ...) and in struct pthread (the resolver's state, buffers of messages). One TCB serves many
 // threads, one after the other, and each of them must find what a new thread finds:
 //
-//   in libc's TLS segment       the image of the segment, for each thread; __resp points to the TCB's own resolver state
-//   but of malloc               stays for the next thread: its cache and its arena. glibc frees them in a function that
+//   in libc's TLS segment       the image of the segment, for each thread; __resp points to the TCB's own resolver
+//   state but of malloc               stays for the next thread: its cache and its arena. glibc frees them in a
+//   function that
 //                               it does not export
 //   hung there by a function    freed when the thread ends, as __libc_thread_freeres does (libc_state_end)
 //   the kernel's random state   stays (getrandom_buf, since glibc 2.41), for it can only be given back by libc
@@ -33,6 +34,8 @@ void libc_state_learn(size_t stackblock);
 LibcKept libc_state_kept(const void* tcb);
 // The thread has not begun; its TLS is that of the last one, or fresh.
 void libc_state_begin(void* tcb, const LibcKept& kept);
+// The same where all of it is the last one's.
+void libc_state_begin_again(void* tcb);
 // The last of the calling thread but for malloc. Outside.
 void libc_state_end();
 

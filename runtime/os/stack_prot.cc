@@ -25,8 +25,8 @@ constexpr int kNobody = -1;
 constinit const std::atomic<uint32_t>* g_flags = nullptr;
 constinit uint32_t g_executable = 0;  // the bit of it
 
-constinit Node* g_head = nullptr;             // of libc's list
-constinit size_t* g_cached_size = nullptr;    // what libc counts of the stacks that it has for reuse
+constinit Node* g_head = nullptr;                      // of libc's list
+constinit size_t* g_cached_size = nullptr;             // what libc counts of the stacks that it has for reuse
 constinit void *g_first = nullptr, *g_last = nullptr;  // between them is ours
 constinit SpinLock g_lock;
 constinit size_t g_size = 0;  // of all that was added

@@ -166,8 +166,7 @@ const char* tcb_describe() {
   l.specific = field("_thread_db_pthread_specific");
   l.schedpolicy = field("_thread_db_pthread_schedpolicy");
   l.schedparam = field("_thread_db_pthread_schedparam_sched_priority");
-  if (l.tid == 0 || l.list == 0 || l.cancelhandling == 0 || l.specific == 0 || l.schedpolicy == 0 ||
-      l.schedparam == 0)
+  if (l.tid == 0 || l.list == 0 || l.cancelhandling == 0 || l.specific == 0 || l.schedpolicy == 0 || l.schedparam == 0)
     return "libc does not describe the fields of struct pthread";
   return nullptr;
 }
@@ -238,11 +237,13 @@ bool tcb_create(void* tcb, int tid) {
 }
 
 void tcb_recycle(void* tcb) {
-  const LibcKept kept = libc_state_kept(tcb);
-  if (MN_UNLIKELY(!tls_images_restore(tcb))) real._dl_allocate_tls_init(tcb, g_init_argument);
-  libc_state_begin(tcb, kept);
-  auto* cleanup = &tcb_at<void*>(tcb, tcb_layout.cleanup);
-  cleanup[0] = cleanup[1] = nullptr;
+  if (MN_LIKELY(tls_images_restore(tcb))) {
+    libc_state_begin_again(tcb);
+  } else {
+    const LibcKept kept = libc_state_kept(tcb);
+    real._dl_allocate_tls_init(tcb, g_init_argument);
+    libc_state_begin(tcb, kept);
+  }
   at<int>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelhandling)) = 0;
   at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.cancelstate)) = 0;
   at<char>(tcb, static_cast<ptrdiff_t>(tcb_layout.canceltype)) = 0;

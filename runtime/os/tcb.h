@@ -30,7 +30,7 @@ struct TcbLayout {
   size_t size = 0;            // sizeof(struct pthread)
   size_t tid = 0;             // int
   size_t list = 0;            // list_t
-  size_t cleanup = 0;         // two pointers, to what an unwinding of the thread is to run
+  size_t cleanup = 0;         // two pointers: old-style clean-up buffers, and where an unwinding ends
   size_t cancelhandling = 0;  // int
   size_t flags = 0;           // int; kFlagsSchedulingTold
   size_t schedpolicy = 0;     // int

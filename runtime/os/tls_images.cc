@@ -60,6 +60,20 @@ bool Places::find() {
   return true;
 }
 
+// Most are a few words, for which two calls would be most of the cost.
+inline void restore(char* to, const Image& image) {
+  constexpr size_t kWord = sizeof(uintptr_t), kFew = 8 * kWord;
+  const auto* from = static_cast<const char*>(image.bytes);
+  if (image.size > kFew || image.filled % kWord != 0 || image.size % kWord != 0) {
+    ::memcpy(to, from, image.filled);
+    ::memset(to + image.filled, 0, image.size - image.filled);
+    return;
+  }
+  size_t at = 0;
+  for (; at < image.filled; at += kWord) __builtin_memcpy(to + at, from + at, kWord);
+  for (; at < image.size; at += kWord) __builtin_memset(to + at, 0, kWord);
+}
+
 struct Walk {
   const char* libc_tls;
   size_t modules = 0;
@@ -111,9 +125,7 @@ bool tls_images_restore(void* tcb) {
     return false;
   for (size_t i = 0; i < g_n_images; ++i) {
     const Image& image = g_images[i];
-    char* at = static_cast<char*>(tcb) + image.offset;
-    ::memcpy(at, image.bytes, image.filled);
-    ::memset(at + image.filled, 0, image.size - image.filled);
+    restore(static_cast<char*>(tcb) + image.offset, image);
   }
   return true;
 }

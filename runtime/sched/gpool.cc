@@ -164,7 +164,7 @@ G* adopt_slot(StackClass* c, char* slot) {
 
 // Inside. A G whose TCB is not made yet has tp == null.
 G* take(StackClass* c, M* m, DrySlot* was_dry) {
-  was_dry->kept = {};
+  was_dry->slot = nullptr;
   bool local = c == g_local_class && m->p != nullptr;
   if (local && !m->p->free_gs.empty()) return m->p->free_gs.pop();
   SpinGuard guard(c->lock);
@@ -202,7 +202,7 @@ bool make_tls(G* g, const DrySlot& dry) {
   StackClass* c = g->stack_class;
   char* tcb = tcb_of_slot(c, g->slot);
   if (!tcb_create(tcb, static_cast<int>(g->tid))) return false;
-  libc_state_begin(tcb, dry.kept);
+  if (dry.slot != nullptr) libc_state_begin(tcb, dry.kept);
   g->tp = tcb;
   return true;
 }
@@ -312,7 +312,8 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
   g_slot_of(g->tp) = g;
   g->user_stack = user_stack != nullptr;
   // A page's begin, as with glibc: TLS and TCB take more than what is added to the size for that.
-  g->stack_base = g->user_stack ? static_cast<char*>(user_stack) : g->slot + c->stride - round_up(stack_size, kPageSize);
+  g->stack_base =
+      g->user_stack ? static_cast<char*>(user_stack) : g->slot + c->stride - round_up(stack_size, kPageSize);
   g->stack_size = stack_size;
   tcb_set_stack(g->tp, g->stack_base, g->stack_size);
   return g;

@@ -1,5 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // Birth of a thread.
+//
+// What glibc does for it (pthread_create.c, allocatestack.c, descr.h; 2.34 to 2.43), and where that is done here. end.cc
+// has the other half, libc_state.h what of a TCB is the next thread's.
+//
+//   in pthread_create
+//     first thread: SIGSETXID's handler, no longer  by libc, when it makes the first kernel thread (ms.cc)
+//       single-threaded, locks of streams
+//     defaults of the process, C11 threads too      attr.cc
+//     size of stack and guard, or EINVAL            attr.cc; EAGAIN without memory
+//     stack, its guard, executable if need be       gpool.cc, os/stack_prot.cc
+//     tcb, self, guards, feature_1, list,           tcb_create (os/tcb.cc), once for each slot
+//       multiple_threads, rseq area
+//     dtv, static TLS                               tcb_create; tcb_recycle for the next thread
+//     on the list of stacks                         gpool_list (os/tcb_list.cc)
+//     cancelhandling, cleanup, robust list          tcb_recycle, run() below, wire.cc
+//     setxid_futex, setup_failed, exiting, lock     need not be: only libc's own start_thread and pthread_kill use them
+//     eventbuf, nextevent, report_events            need not be: no debugger asks for events of Gs
+//     start routine, argument, c11, detached        G
+//     policy and priority, told and inherited       tell (policy.cc)
+//     affinity, policy, of the kernel               start_with_policy (policy.cc); asked before, so EINVAL and EPERM
+//                                                   come without a thread that has to be taken back
+//     signal mask: the attribute's or the caller's  below
+//     name, floating-point control                  below, the kernel's comm when it is wired; context_make
+//   in start_thread
+//     resolver state                                libc_state_begin (os/libc_state.cc)
+//     tables of characters                          g_main
+//     rseq                                          not registered: sched_getcpu asks the kernel. A G moves
+//     robust list                                   thread_wire (wire.cc): only a wired thread has robust mutexes
+//     stack's name in /proc/self/maps               not given: arenas hold many
+//     unwind buffer, c11's result                   run()
 #include <errno.h>
 #include <setjmp.h>
 #include <string.h>
@@ -17,12 +47,17 @@
 namespace mn {
 namespace {
 
-// The program's part of a thread's life. libc's pthread_exit and cancellation unwind to the buffer registered here.
+// The program's part of a thread's life. libc's pthread_exit and cancellation unwind to the buffer registered here, as
+// the outermost: no other, and no old-style clean-up buffers, come before it. Both are put down after the jump buffer,
+// which they may overlap.
 MN_NOINLINE void run(G* g) {
   __pthread_unwind_buf_t buf;
   // Not a longjmp of ours: libc jumps here after it has unwound the stack.
   if (__sigsetjmp(reinterpret_cast<__jmp_buf_tag*>(&buf.__cancel_jmp_buf), 0) == 0) {
-    real.__pthread_register_cancel(&buf);
+    buf.__pad[0] = buf.__pad[1] = nullptr;
+    auto* cleanup = &tcb_at<void*>(g->tp, tcb_layout.cleanup);
+    cleanup[0] = nullptr;
+    cleanup[1] = &buf;
     g->result = PTHREAD_CANCELED;
     g->result = g->start(g->arg);
   }
@@ -59,7 +94,20 @@ int give_back(G* g) {
   return EAGAIN;
 }
 
-int create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+MN_COLD int create_by_default(pthread_t* out, void* (*start)(void*), void* arg) {
+  DefaultAttr standard;
+  return standard.error() != 0 ? standard.error() : thread_create(out, standard.get(), start, arg);
+}
+
+}  // namespace
+
+void threads_init() {
+  ends_init();
+  attr_init();
+}
+
+int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+  if (MN_UNLIKELY(attr == nullptr && DefaultAttr::is_set())) return create_by_default(out, start, arg);
   G* self = self_g();
   if (ensure_scheduler(self) != 0) return EAGAIN;
   Request r;
@@ -101,19 +149,6 @@ int create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), vo
   leave();
   g->particular = self->particular;
   return start_on_kernel_thread(g, policy.kernel) ? 0 : give_back(g);
-}
-
-}  // namespace
-
-void threads_init() {
-  ends_init();
-  attr_init();
-}
-
-int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
-  if (MN_LIKELY(attr != nullptr || !DefaultAttr::is_set())) return create(out, attr, start, arg);
-  DefaultAttr standard;
-  return standard.error() != 0 ? standard.error() : create(out, standard.get(), start, arg);
 }
 
 }  // namespace mn

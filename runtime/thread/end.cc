@@ -5,6 +5,26 @@
 // last thread of the process calls exit(0). At last the G is published as dead by its successor, once its stack is
 // free: to the joiner, who runs next at once if one waits, or to the pool.
 //
+// What glibc does (start_thread, after the routine; thread-freeres.c; nptl_free_tcb.c), and where that is done here:
+//
+//   destructors of thread_local objects           thread_end
+//   thread-specific data, and their blocks        thread_end; tcb_retire_self (os/tcb.cc)
+//   RPC, resolver, strsignal, strerror, dlerror   libc_state_end (os/libc_state.cc); of RPC nothing
+//   malloc's cache and arena                      stay with the slot
+//   debugger's event of the death                 need not be
+//   the last thread calls exit(0)                 exit_if_last
+//   no more signals to oneself                    signals_end (route.cc)
+//   robust mutexes                                leave_kernel_thread (wire.cc): by the kernel
+//   getrandom's state                             stays with the slot
+//   the stack's memory to the system              gpool_scavenge, when it stays free
+//   a set*id that waits for this thread           need not be: it asks kernel threads only (preempt.cc)
+//   priority protection's data                    libc_state_end
+//   dynamic TLS                                   tcb_retire_self, and tcb_recycle
+//   detached: TCB and stack to the cache          commit_end, once its stack is not in use
+//   the kernel clears tid, which wakes joiners    commit_end; with robust mutexes await_kernels_word (wire.cc)
+//
+// Main, whose kernel thread libc ends: thread-specific data only, as there.
+//
 // Main is a G whose first frames are libc's. When it calls pthread_exit or is cancelled, libc unwinds to a jump buffer
 // of its own and then ends the kernel thread, which may be running other Gs by then; so that buffer, the outermost of
 // the chain, is made to lead to main_ended() instead. Only main itself can do that (the chain is its own), and it must

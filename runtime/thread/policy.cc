@@ -158,12 +158,16 @@ Told told_of(const G* g) {
           tcb_at<sched_param>(g->tp, l.schedparam)};
 }
 
+// What the last thread there was told is of no meaning, but pthread_getattr_np would tell it. Where neither was told
+// anything, that cache line is left alone.
 void tell(G* g, const Told& told) {
   const TcbLayout& l = tcb_layout;
+  int& flags = tcb_at<int>(g->tp, l.flags);
+  const int before = flags & kFlagsSchedulingTold;
+  flags = (flags & ~kFlagsSchedulingTold) | told.flags;
+  if (MN_LIKELY((before | told.flags) == 0)) return;
   tcb_at<int>(g->tp, l.schedpolicy) = told.policy;
   tcb_at<sched_param>(g->tp, l.schedparam) = told.param;
-  int& flags = tcb_at<int>(g->tp, l.flags);
-  flags = (flags & ~kFlagsSchedulingTold) | told.flags;
 }
 
 void policy_init() {
@@ -385,7 +389,8 @@ int thread_getaffinity(pthread_t t, size_t size, cpu_set_t* cpus) {
   memset(reinterpret_cast<char*>(cpus) + n, 0, size - static_cast<size_t>(n));
   const cpu_set_t* own = g->policy != nullptr && g->policy->has_cpus ? &g->policy->cpus : nullptr;
   if (own == nullptr && self_g()->wired) own = &g_process_cpus;
-  if (!kernels && own != nullptr) memcpy(cpus, own, static_cast<size_t>(n) < sizeof *own ? static_cast<size_t>(n) : sizeof *own);
+  if (!kernels && own != nullptr)
+    memcpy(cpus, own, static_cast<size_t>(n) < sizeof *own ? static_cast<size_t>(n) : sizeof *own);
   return 0;
 }
 

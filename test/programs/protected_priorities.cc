@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Priority-protecting mutexes beside pthread_setschedparam and the rest: what a thread is told that it has, and what the
-// kernel has, at each step. In main before and after threads were made, in a thread, and in a thread of such a one.
+// Priority-protecting mutexes beside pthread_setschedparam and the rest: what a thread is told that it has, and what
+// the kernel has, at each step. In main before and after threads were made, in a thread, and in a thread of such a one.
 // Where the system grants no real-time policy it says so, as natively.
 #include <errno.h>
 #include <pthread.h>

@@ -135,8 +135,8 @@ void Describe(pthread_t thread) {
   const bool own = base >= memory && base < memory + kMemory;
   printf("   object: %s, %s, stack %s at +%zu%s, guard %zu, policy %d priority %d scope %d, %d CPUs, mask %d\n",
          detached == PTHREAD_CREATE_DETACHED ? "detached" : "joinable",
-         inherit == PTHREAD_EXPLICIT_SCHED ? "explicit" : "inherited", size < asked ? "too small" : "large enough", at % kPage,
-         own ? " of the program's" : "", guard, policy, param.sched_priority, scope, Count(&attr),
+         inherit == PTHREAD_EXPLICIT_SCHED ? "explicit" : "inherited", size < asked ? "too small" : "large enough",
+         at % kPage, own ? " of the program's" : "", guard, policy, param.sched_priority, scope, Count(&attr),
          pthread_attr_getsigmask_np(&attr, &mask));
   pthread_attr_destroy(&attr);
 }

@@ -65,7 +65,9 @@ const Piece kPieces[] = {
     {"the locale", [] { uselocale(other_locale); },
      [] { return Number(uselocale(nullptr) == LC_GLOBAL_LOCALE) + localeconv()->decimal_point; }},
     {"classes of characters", [] { uselocale(other_locale); },
-     [] { return Number(isalpha('x') != 0) + Number(toupper('x')) + Number(tolower('X')) + Number(isalpha(0xe4) != 0); }},
+     [] {
+       return Number(isalpha('x') != 0) + Number(toupper('x')) + Number(tolower('X')) + Number(isalpha(0xe4) != 0);
+     }},
     {"an error of dlopen, unread", [] { dlopen("/nonexistent/library.so", RTLD_NOW); },
      [] { return std::string(dlerror() == nullptr ? "none" : "one"); }},
     {"an error of dlsym, read once",
@@ -83,10 +85,8 @@ const Piece kPieces[] = {
      },
      // The rest of it is what glibc's last thread there left, without meaning.
      [] { return Number(&_res == mains_resolver) + Number(static_cast<long>(_res.options)); }},
-    {"strerror's buffer", [] { strerror(4711); },
-     [] { return std::string(strerror(4712)) + strerror(EDOM); }},
-    {"strsignal's buffer", [] { strsignal(4711); },
-     [] { return std::string(strsignal(4712)) + strsignal(SIGHUP); }},
+    {"strerror's buffer", [] { strerror(4711); }, [] { return std::string(strerror(4712)) + strerror(EDOM); }},
+    {"strsignal's buffer", [] { strsignal(4711); }, [] { return std::string(strsignal(4712)) + strsignal(SIGHUP); }},
     {"inet_ntoa's buffer", [] { inet_ntoa({0x04030201}); }, [] { return std::string(inet_ntoa({0x01020304})); }},
     {"thread_local, filled", [] { filled = 7; }, [] { return Number(filled); }},
     {"thread_local, zeros", [] { memset(zeros, 1, sizeof zeros); }, [] { return Number(zeros[0] + zeros[63]); }},
@@ -96,7 +96,8 @@ const Piece kPieces[] = {
        pthread_setspecific(key_of_another_block, &key);
      },
      [] {
-       return Number(pthread_getspecific(key) != nullptr) + Number(pthread_getspecific(key_of_another_block) != nullptr);
+       return Number(pthread_getspecific(key) != nullptr) +
+              Number(pthread_getspecific(key_of_another_block) != nullptr);
      }},
     {"the signal mask",
      [] {
