@@ -19,7 +19,7 @@
 #include <memory>
 #include <utility>
 
-#include "quiet.h"
+#include "../quiet.h"
 
 namespace test {
 
@@ -71,6 +71,11 @@ bool Eventually(Predicate done) {
 inline bool CancelAlwaysSignals() {
   int minor = 0;
   return sscanf(gnu_get_libc_version(), "2.%d", &minor) == 1 && minor >= 41;
+}
+
+// Returns when all other threads wait, or have computed for a while.
+inline void LetThemWait() {
+  AwaitQuiet();
 }
 
 // A thread that runs `body`; joined by Join() or, if nobody did, by the destructor.

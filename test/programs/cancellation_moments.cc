@@ -11,6 +11,7 @@
 
 #include <random>
 
+#include "../quiet.h"
 #include "cancelled.h"
 
 namespace {
@@ -47,7 +48,7 @@ void Wherever() {
     const pthread_t thread = Start([] { g_ready = true; });
     if (cancelled) Cancel(thread);
     Await([] { return g_objects == 0; }, "its end");
-    usleep(500);
+    AwaitQuiet();
     Cancel(thread);
     Cancel(thread);
     void* result = Join(thread, "one that has ended");
@@ -109,7 +110,7 @@ void Wherever() {
                          },
           0);
       const pthread_t waiter = Start(act);
-      usleep(500);
+      AwaitQuiet();
       Expect(pthread_kill(waiter, SIGUSR1) == 0, "pthread_kill");
       ExpectCancelled(waiter, "in a handler");
     }

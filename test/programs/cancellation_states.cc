@@ -11,6 +11,7 @@
 
 #include <string>
 
+#include "../quiet.h"
 #include "cancelled.h"
 
 namespace {
@@ -162,9 +163,9 @@ void NoPoints() {
       ++g_passed;
       for (;;) pthread_testcancel();
     });
-    usleep(1000);
+    AwaitQuiet();
     Cancel(thread);
-    usleep(1000);
+    AwaitQuiet();
     Expect(g_passed == g_blocker + 1, blocker.name, 2);
     g_go_on = true;
     blocker.release();
@@ -252,7 +253,7 @@ void Anywhere() {
   });
   g_passed = 0;
   Cancel(thread);
-  usleep(1000);
+  AwaitQuiet();
   g_go_on = true;
   ExpectCancelled(thread, "a cancellation that was disabled");
   Expect(g_passed == 1 && pthread_setcancelstate(7, nullptr) == EINVAL && pthread_setcanceltype(7, nullptr) == EINVAL,

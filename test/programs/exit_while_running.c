@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../quiet.h"
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
@@ -78,7 +80,7 @@ int main(void) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, kBodies[i], NULL) != 0) return 1;
   }
-  usleep(20000);
+  AwaitQuiet();
   printf("main returns");
   return 7;
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "../quiet.h"
+
 static void* Sleep(void* unused) {
   (void)unused;
   for (;;) pause();
@@ -17,7 +19,7 @@ int main(void) {
   fflush(stdout);
   pthread_t thread;
   if (pthread_create(&thread, NULL, Sleep, NULL) != 0) return 1;
-  usleep(5000);
+  AwaitQuiet();
   if (pthread_kill(thread, SIGTERM) != 0) return 2;
   sleep(20);
   return 3;

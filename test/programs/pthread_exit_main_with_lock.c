@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../quiet.h"
+
 static pthread_mutex_t mutexes[2];
 static volatile sig_atomic_t handled;
 
@@ -59,6 +61,6 @@ int main(void) {
   }
   pthread_t thread;
   if (pthread_create(&thread, NULL, GoOn, NULL) != 0) puts("pthread_create");
-  usleep(20000);
+  AwaitQuiet();
   pthread_exit(NULL);
 }

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -91,6 +92,7 @@ int LearnSystemCalls(int (*run)(const char* name), const char* name) {
   for (siginfo_t info = {0}; listener == -1 && info.si_pid == 0; usleep(100)) {
     waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT);
     if (learned->listener != 0) listener = (int)syscall(SYS_pidfd_getfd, handle, learned->listener, 0);
+    if (listener == -1 && learned->listener != 0 && errno != EBADF) kill(child, SIGKILL);  // this cannot be had here
   }
   if (listener != -1) LetGoOn(listener);
   const int status = WaitForStatus(child);
