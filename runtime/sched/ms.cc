@@ -7,6 +7,7 @@
 
 #include "runtime/base/text.h"
 #include "runtime/os/kernel_thread.h"
+#include "runtime/os/malloc_arena.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -83,8 +84,9 @@ void install_g0(M* m, G* g0) {
   m->g0.locks = 1;
   m->g0.m.store(m, std::memory_order_relaxed);
   g_slot_of(g0->tp) = &m->g0;
+  StackRange stack = gpool_stack(g0);
   context_make(
-      &m->g0.ctx, g0->stack_base, gpool_stack_bytes(g0),
+      &m->g0.ctx, stack.low, stack.bytes,
       [](void* arg) {
         finish_switch();
         g0_loop(static_cast<M*>(arg));
@@ -185,6 +187,7 @@ void be_system_thread(G* g, M* m) {
   m->ktid.store(sys_gettid(), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
+  if (sched.main_g != nullptr) use_mains_malloc_arena(sched.main_g->tp);
 }
 
 void request_m() {

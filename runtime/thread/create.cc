@@ -83,6 +83,18 @@ int ensure_scheduler(G* self) {
   return 0;
 }
 
+// Where there is no memory it may be that of threads that are to run yet, or to end: natively the kernel runs them
+// beside their creator. Each turn must have ended one, or the next would not help either.
+G* get_when_others_end(const Request& r) {
+  for (;;) {
+    auto ended = [] { return threads_created() - static_cast<uint64_t>(threads_alive()); };
+    uint64_t before = ended();
+    thread_yield();
+    if (G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack)) return g;
+    if (ended() == before) return nullptr;
+  }
+}
+
 }  // namespace
 
 void threads_init() {
@@ -105,6 +117,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   KernelPolicy* policy = nullptr;
   if (int error = policy_for_new(self, attr, &policy)) return error;
   G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack);
+  if (MN_UNLIKELY(g == nullptr)) g = get_when_others_end(r);
   if (g == nullptr) {
     free_policy(policy);
     return EAGAIN;
@@ -119,9 +132,8 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   signals_begin(g);
   signals_opened(g->sigmask);
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
-  char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;
-  size_t bytes = r.user_stack != nullptr ? r.stack_size : static_cast<size_t>(reinterpret_cast<char*>(g) - low);
-  context_make(&g->ctx, low, bytes, g_main, g);
+  StackRange stack = gpool_stack(g);
+  context_make(&g->ctx, stack.low, stack.bytes, g_main, g);
   *out = thread_of(g);
 
   M* m = enter();
