@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of threads.
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
+#include "runtime/io/confine.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
@@ -28,5 +30,7 @@ MN_SHIM int prctl(int option, ...) {
     char* name = reinterpret_cast<char*>(arguments[0]);
     return errno_result(option == PR_SET_NAME ? thread_set_own_name(name) : thread_get_own_name(name));
   }
+  if (option == PR_SET_SECCOMP && arguments[0] == SECCOMP_MODE_FILTER && act && !self_g()->vforked)
+    confine_by(reinterpret_cast<const sock_fprog*>(arguments[1]));
   return real.prctl(option, arguments[0], arguments[1], arguments[2], arguments[3]);
 }

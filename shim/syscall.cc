@@ -10,10 +10,13 @@
 #include "shim/syscall.h"
 
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "runtime/io/confine.h"
 #include "runtime/os/kernel_action.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
@@ -159,6 +162,17 @@ long own_call(long nr, long a, long b, long c, long d, long e, long f) {
   return pass(nr, a, b, c, d, e, f);
 }
 
+// Filters of the program's; prctl(2) can install one, too.
+long seccomp_call(long nr, long operation, long flags, long filter, long d, long e, long f) {
+  if (operation == SECCOMP_SET_MODE_FILTER) confine_by(reinterpret_cast<const sock_fprog*>(filter));
+  return pass(nr, operation, flags, filter, d, e, f);
+}
+
+long prctl_call(long nr, long option, long b, long c, long d, long e, long f) {
+  if (option == PR_SET_SECCOMP && b == SECCOMP_MODE_FILTER) confine_by(reinterpret_cast<const sock_fprog*>(c));
+  return pass(nr, option, b, c, d, e, f);
+}
+
 long exit_call(long, long status, long, long, long, long, long) {
   thread_exit_raw(static_cast<int>(status));
 }
@@ -208,6 +222,10 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
       return action_call;
     case SYS_sigaltstack:
       return altstack_call;
+    case SYS_seccomp:
+      return seccomp_call;
+    case SYS_prctl:
+      return a == PR_SET_SECCOMP ? prctl_call : nullptr;
     case SYS_exit:
       return may_end(g) ? exit_call : nullptr;
     case SYS_fork:
@@ -240,6 +258,8 @@ SystemCall* target(long nr, long a, long b) {
     case SYS_rt_sigprocmask:
     case SYS_rt_sigaction:
     case SYS_sigaltstack:
+    case SYS_seccomp:
+    case SYS_prctl:
     case SYS_exit:
     case SYS_fork:
     case SYS_clone:

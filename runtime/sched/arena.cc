@@ -6,6 +6,7 @@
 
 #include <new>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/tcb.h"
 
 namespace mn {
@@ -87,12 +88,13 @@ bool never_overcommits() {
 }
 
 bool is_limited() {
+  if (!may_use(kAdvice | kProc)) return true;
   return limited(RLIMIT_AS) || limited(RLIMIT_DATA) || locks_memory() || never_overcommits();
 }
 
 bool install_guard(char* low, size_t size) {
   if (size == 0) return true;
-  if (size <= kMostMarkers && g_guard_install.load(std::memory_order_relaxed)) {
+  if (size <= kMostMarkers && may_use(kAdvice) && g_guard_install.load(std::memory_order_relaxed)) {
     if (advise_memory(low, size, kMadvGuardInstall) == 0) return true;
     g_guard_install.store(false, std::memory_order_relaxed);  // a filter of the program's refuses it
   }
@@ -215,7 +217,7 @@ bool new_arena(StackClass* c) {
     base = static_cast<char*>(map_memory(slots * c->stride));
   }
   if (base == nullptr) return false;
-  if (slots > 1) advise_memory(base, slots * c->stride, MADV_NOHUGEPAGE);
+  if (slots > 1 && may_use(kAdvice)) advise_memory(base, slots * c->stride, MADV_NOHUGEPAGE);
   Arena* arena = new (record) Arena{nullptr, base, {base + slots * c->stride}, c};
   c->reserved += slots * c->stride;
   c->cursor = base;
@@ -262,8 +264,8 @@ bool space_is_exact() {
 }
 
 void make_space_exact() {
-  rlimit limit{};
-  raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, sys_arg(&limit));
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+  if (may_use(kAdvice)) raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, sys_arg(&limit));
   size_t share = limit.rlim_cur == RLIM_INFINITY ? 0 : limit.rlim_cur / kShareKept;
   g_most_kept.store(share > kLibcsCache ? share : kLibcsCache, std::memory_order_relaxed);
   g_exact.store(true, std::memory_order_relaxed);

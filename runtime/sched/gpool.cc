@@ -20,6 +20,7 @@
 
 #include <new>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -275,6 +276,7 @@ bool gpool_wants_scavenge() {
 }
 
 void gpool_scavenge() {
+  if (!may_use(kAdvice)) return;
   g_scavenge.store(false, std::memory_order_relaxed);
   g_last_scavenge.store(now_ns(), std::memory_order_relaxed);
   for_each_class([](StackClass* c) {

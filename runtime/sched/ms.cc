@@ -277,7 +277,7 @@ int sched_start_helpers(G* self) {
   if (error != 0) return error;
   sched.helpers_lost = false;
   // Acquire: pairs with the creator's release.
-  while (!g_creator_alive.load(std::memory_order_acquire)) raw_syscall(SYS_sched_yield);
+  while (!g_creator_alive.load(std::memory_order_acquire)) yield_cpu();
   if (helpers_started != nullptr) helpers_started();
   return 0;
 }

@@ -297,6 +297,10 @@ bool m_retires(M* m);
 
 // --- sysmon.cc
 int sysmon_start();
+// membarrier(2), or the caller's half of what stands in for it: enter() has a fence where that is missing. False: it
+// has just been refused, and enter() of other threads had none yet.
+bool fence_all();
+void fence_on_enter_from_now();
 void sysmon_wake();
 // mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.
 void sysmon_mask_changed(uint64_t blocked);
