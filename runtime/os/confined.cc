@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/membarrier.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -70,8 +72,12 @@ constexpr Use kUses[] = {
     {kAdvice, SYS_madvise, {0, 0, MADV_DONTNEED}},
     {kAdvice, SYS_madvise, {0, 0, MADV_NOHUGEPAGE}},
     {kAdvice, SYS_madvise, {0, 0, 102 /* MADV_GUARD_INSTALL */}},
-    {kAdvice, SYS_mincore, {}},
-    {kAdvice, SYS_prlimit64, {0, RLIMIT_AS}},
+    {kQuestions, SYS_mincore, {}},
+    {kQuestions, SYS_prlimit64, {0, RLIMIT_AS}},
+    {kQuestions, SYS_prctl, {PR_GET_NAME}},
+    {kQuestions, SYS_getuid, {}},
+    {kMarkedSignals, SYS_rt_tgsigqueueinfo, {0, 0, SIGUSR1}},
+    {kMarkedSignals, SYS_getpid, {}},
 };
 
 uint32_t compute(uint16_t operation, uint32_t a, uint32_t b) {

@@ -20,13 +20,15 @@
 namespace mn {
 
 enum Means : uint32_t {
-  kReadiness = 1,      // calls that attempt without blocking, and epoll; without: calls block their Ms (shim/io.h)
-  kMembarrier = 2,     // without: enter() has a fence (sched.h)
-  kSignalling = 4,     // preemption by a signal; without: the P is taken from who computes (sysmon.cc)
-  kProc = 8,           // the state of kernel threads; without: by their CPU time
-  kThreadClocks = 16,  // that; without: who has not switched for a turn loses the P
-  kYield = 32,         // sched_yield; without: a futex that times out
-  kAdvice = 64,        // madvise, mincore; without: guards by mprotect, nothing is given back while its slot is kept
+  kReadiness = 1,        // calls that attempt without blocking, and epoll; without: calls block their Ms (shim/io.h)
+  kMembarrier = 2,       // without: enter() has a fence (sched.h)
+  kSignalling = 4,       // preemption by a signal; without: the P is taken from who computes (sysmon.cc)
+  kProc = 8,             // the state of kernel threads; without: by their CPU time
+  kThreadClocks = 16,    // that; without: who has not switched for a turn loses the P
+  kYield = 32,           // sched_yield; without: a futex that times out
+  kQuestions = 64,       // what is only asked to do better: names, user ids, limits; without: as if there were limits
+  kMarkedSignals = 128,  // pokes (thread/signal.h) with a mark; without: the M remembers that it was poked
+  kAdvice = 256,         // madvise; without: guards by mprotect, nothing is given back while its slot is kept
 };
 
 extern std::atomic<uint32_t> means_lost;

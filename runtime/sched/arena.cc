@@ -88,7 +88,7 @@ bool never_overcommits() {
 }
 
 bool is_limited() {
-  if (!may_use(kAdvice | kProc)) return true;
+  if (!may_use(kQuestions | kProc)) return true;
   return limited(RLIMIT_AS) || limited(RLIMIT_DATA) || locks_memory() || never_overcommits();
 }
 
@@ -265,7 +265,7 @@ bool space_is_exact() {
 
 void make_space_exact() {
   rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
-  if (may_use(kAdvice)) raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, sys_arg(&limit));
+  if (may_use(kQuestions)) raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, sys_arg(&limit));
   size_t share = limit.rlim_cur == RLIM_INFINITY ? 0 : limit.rlim_cur / kShareKept;
   g_most_kept.store(share > kLibcsCache ? share : kLibcsCache, std::memory_order_relaxed);
   g_exact.store(true, std::memory_order_relaxed);

@@ -67,7 +67,7 @@ void* m_main(void* arg) {
   m->cur = g0;
   m->kmask = ~kUnmaskable;
   m->libc_tp = g0->tp;
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m->ktid.store(tcb_tid(g0->tp), std::memory_order_relaxed);
   tls_g = g0;
   join_all_ms(m);
   if (m->born_for != nullptr) run_wired(m);
@@ -144,16 +144,7 @@ void say_none_left(int n_ms) {
 void* creator_main(void*) {
   static constinit M creator_m;
   be_system_thread(&g_creator_g, &creator_m);
-  {
-    pthread_attr_t attr;
-    void* base;
-    size_t size;
-    if (real.pthread_getattr_np(real.pthread_self(), &attr) == 0) {
-      real.pthread_attr_getstack(&attr, &base, &size);
-      real.pthread_attr_destroy(&attr);
-      tcb_find_stackblock(base, size);
-    }
-  }
+  tcb_find_stackblock();
   for (;;) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
@@ -184,7 +175,7 @@ void be_system_thread(G* g, M* m) {
   m->kmask = kAllMasked;
   m->inside.store(0, std::memory_order_relaxed);
   m->cur = g;
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m->ktid.store(tcb_tid(g->tp), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
   if (sched.main_g != nullptr) use_mains_malloc_arena(sched.main_g->tp);
@@ -230,7 +221,7 @@ void wire_self() {
 void leave_first_m() {
   G* g = this_g();
   if (g->wired || g == sched.main_g ||
-      g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed) != sys_getpid())
+      g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed) != sched.pid)
     return;
   park([](M*, G* prev, void*) { run_on_new_m(prev); }, nullptr);
 }
@@ -251,7 +242,7 @@ bool m_retires(M* m) {
   if (!m->wired) return false;
   uint64_t all = ~kUnmaskable;
   set_kernel_mask(m, all);
-  bool first = m->ktid.load(std::memory_order_relaxed) == sys_getpid();
+  bool first = m->ktid.load(std::memory_order_relaxed) == sched.pid;
   while (first && m->prev != sched.main_g) {
     m->note.clear();  // of a wake-up from before
     m->note.sleep();
@@ -284,6 +275,7 @@ int sched_start_helpers(G* self) {
 
 int sched_start(G* self) {
   bool is_main = self == sched.main_g;
+  sched.pid = is_main ? tcb_tid(self->tp) : sys_getpid();
   size_t stride = round_up(sizeof(P), 128);
   char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
   if (ps == nullptr) return EAGAIN;
@@ -304,14 +296,14 @@ int sched_start(G* self) {
     install_g0(m0, g0);
     m0->kmask = self->sigmask;
     m0->libc_tp = self->tp;
-    m0->ktid.store(sys_gettid(), std::memory_order_relaxed);
+    m0->ktid.store(sched.pid, std::memory_order_relaxed);
     m0->inside.store(0, std::memory_order_relaxed);
     tcb_unregister_rseq(self->tp);
     join_all_ms(m0);
     m0->cur = self;
     acquire_p(m0, sched.ps[0]);
     self->wired = false;
-    self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
+    if (may_use(kThreadClocks)) self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
     self->m.store(m0, std::memory_order_relaxed);
   }
   // Release: pairs with the acquire of those who ask whether the scheduler runs.
@@ -329,7 +321,8 @@ void sched_reset_after_fork(G* g0) {
   M* m = self->m.load(std::memory_order_relaxed);
   sched.main_g = self;
   m->libc_tp = self->tp;  // libc takes the thread that forked for the child's first
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  sched.pid = sys_gettid();
+  m->ktid.store(sched.pid, std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();
   // The child's clock begins anew, and with it the G's.

@@ -108,6 +108,7 @@ struct M {
   M* all_next = nullptr;         // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
+  std::atomic<uint64_t> poked{0};  // signals with which it was poked, where they cannot be marked (signal_poke)
   int id = 0;
   G* born_for = nullptr;    // the wired G that it was made for
   void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
@@ -138,6 +139,7 @@ struct Sched {
   bool fence_on_enter = false;  // no membarrier(2)
   bool helpers_lost = false;    // forked: creator and sysmon did not come along
   G* main_g = nullptr;
+  int pid = 0;  // once it has started
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};   // Ps taken from Ms asleep in the kernel
   std::atomic<uint64_t> handoffs{0};  // Ps of Ms that block, given to another M at once

@@ -337,7 +337,7 @@ void* sysmon_main(void*) {
   g_sysmon_m.cur = &g_sysmon_g;
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;
-  sched.sysmon_ktid.store(sys_gettid(), std::memory_order_relaxed);
+  sched.sysmon_ktid.store(tcb_tid(g_sysmon_g.tp), std::memory_order_relaxed);
   sysmon_loop();
   return nullptr;
 }
