@@ -34,7 +34,7 @@ void confine_by(const sock_fprog* filter) {
   uint32_t taken = taken_by(filter);
   if (taken == 0) return;
   if ((taken & kMembarrier) != 0) fence_on_enter_from_now();
-  means_lost.fetch_or(taken, std::memory_order_relaxed);
+  means_lost.fetch_or(taken & ~uint32_t{kReadiness}, std::memory_order_relaxed);
   if ((taken & kReadiness) != 0) netpoll_give_up();
 }
 

@@ -104,7 +104,9 @@ void heal(int64_t now) {
   });
 }
 
-void look_again_all() {
+// Inside.
+void give_up() {
+  means_lost.fetch_or(kReadiness, std::memory_order_relaxed);
   fd_for_each_waited(kFdShares, 0, [](FdState* s) {
     GList ended;
     s->lock.lock();
@@ -123,10 +125,7 @@ long wait_in_kernel(int ep, epoll_event* events, int64_t ns, bool sleeps) {
   if (MN_LIKELY(!refused(n))) return n;
   // Before Linux 5.11: milliseconds, rounded up.
   n = raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, (ns + 999999) / 1000000, mask_arg, 8);
-  if (refused(n)) {
-    means_lost.fetch_or(kReadiness, std::memory_order_relaxed);
-    look_again_all();
-  }
+  if (refused(n)) give_up();
   return n;
 }
 
@@ -235,7 +234,7 @@ void netpoll_give_way(int fd) {
 
 void netpoll_give_up() {
   enter();
-  look_again_all();
+  give_up();
   if (netpoll.poller.load(std::memory_order_relaxed) != nullptr) interrupt();
   leave();
 }

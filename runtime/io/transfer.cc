@@ -97,6 +97,7 @@ void wait_and_attempt(void* arg) {
 
 long transfer_wait(Transfer* t) {
   if (fd_nonblocking(t->state)) return t->attempted ? moved_or(t, -EAGAIN) : t->attempt(t, t->state->fd);
+  if (!may_use(kReadiness)) return moved_or(t, kUnpollable);
   cancel_hold();
   Waiting w{t, FdOperation(t->state)};
   // A cancellation, or an exception from a signal handler, unwinds past us.

@@ -15,9 +15,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
-#include <string>
-#include <tuple>
 
 #include "util.h"
 
@@ -298,7 +297,7 @@ std::ostream& operator<<(std::ostream& out, const Deed& deed) {
 enum class When { kBeforeThreads, kAfterThreads };
 
 // In a child, for a filter is for good. 0: it was right.
-int StatusOf(const Deed& deed, When when, uint32_t other) {
+int StatusOf(const Deed& deed, When when, const std::vector<sock_filter>& filter, test::How how) {
   pid_t child = fork();
   if (child == 0) {
     int made = deed.sockets ? socketpair(AF_UNIX, SOCK_STREAM, 0, g_ends) : pipe(g_ends);
@@ -306,15 +305,19 @@ int StatusOf(const Deed& deed, When when, uint32_t other) {
     action.sa_handler = Handler;
     sigaction(SIGUSR1, &action, nullptr);
     if (when == When::kAfterThreads && !deed.run()) _exit(3);
-    Calls calls = kAlways;
-    calls.insert(calls.end(), deed.calls.begin(), deed.calls.end());
-    auto how = when == When::kAfterThreads ? test::How::kEveryThread : test::How::kPrctl;
-    if (made != 0 || !test::Install(test::AllowOnly(calls, other), how)) _exit(2);
+    if (made != 0 || !test::Install(filter, how)) _exit(2);
     _exit(deed.run() ? 0 : 1);
   }
   int status = -1;
   waitpid(child, &status, 0);
   return status;
+}
+
+int StatusOf(const Deed& deed, When when, uint32_t other) {
+  Calls calls = kAlways;
+  calls.insert(calls.end(), deed.calls.begin(), deed.calls.end());
+  auto how = when == When::kAfterThreads ? test::How::kEveryThread : test::How::kPrctl;
+  return StatusOf(deed, when, test::AllowOnly(calls, other), how);
 }
 
 class Confined : public testing::TestWithParam<Deed> {};
@@ -338,6 +341,61 @@ TEST_P(Confined, AfterThreadsByAFilterThatRefuses) {
 
 TEST_P(Confined, AfterThreadsByAFilterThatKills) {
   EXPECT_EQ(StatusOf(GetParam(), When::kAfterThreads, kKill), 0);
+}
+
+// What libc can do without, or does not call.
+const Calls kRefused = {SYS_preadv2,
+                        SYS_pwritev2,
+                        SYS_recvfrom,
+                        SYS_recvmsg,
+                        SYS_sendto,
+                        SYS_sendmsg,
+                        SYS_poll,
+                        SYS_fstat,
+                        SYS_fcntl,
+                        SYS_getsockopt,
+                        SYS_epoll_create1,
+                        SYS_eventfd2,
+                        SYS_epoll_ctl,
+                        SYS_epoll_pwait2,
+                        SYS_epoll_pwait,
+                        SYS_membarrier,
+                        SYS_timer_create,
+                        SYS_timer_settime,
+                        SYS_timer_delete,
+                        SYS_tgkill,
+                        SYS_getpid,
+                        SYS_gettid,
+                        SYS_rt_tgsigqueueinfo,
+                        SYS_openat,
+                        SYS_pread64,
+                        SYS_close_range,
+                        SYS_sched_yield,
+                        SYS_madvise,
+                        SYS_mincore,
+                        SYS_prlimit64,
+                        SYS_prctl,
+                        SYS_getuid,
+                        SYS_clock_gettime,
+                        SYS_sigaltstack,
+                        SYS_readlink,
+
+                        SYS_set_robust_list,
+                        SYS_sched_getaffinity};
+
+void OneByOne(const Deed& deed, When when, int error) {
+  for (long nr : kRefused) {
+    if (std::find(deed.calls.begin(), deed.calls.end(), nr) != deed.calls.end()) continue;
+    EXPECT_EQ(StatusOf(deed, when, test::RefuseOnly({nr}, error), test::How::kDirectly), 0) << "without call " << nr;
+  }
+}
+
+TEST_P(Confined, ByOneRefusedCallThatNobodySees) {
+  OneByOne(GetParam(), When::kBeforeThreads, EPERM);
+}
+
+TEST_P(Confined, ByOneCallThatTheKernelDoesNotHave) {
+  OneByOne(GetParam(), When::kBeforeThreads, ENOSYS);
 }
 
 }  // namespace
