@@ -7,15 +7,26 @@
 namespace mn {
 namespace {
 
-// Those of a P that runs something are flushed when it next makes or ends a thread.
-void flush_local(const M* m) {
-  if (m->p != nullptr) flush_slots(m->p);
-  Stack<G, &G::next> all;
-  sched.lock.lock();
-  for (P* p = sched.idle_ps; p != nullptr; p = p->next_idle)
-    while (G* g = p->free_gs.pop()) all.push(g);
-  sched.lock.unlock();
-  while (G* g = all.pop()) put_shared(g->stack_class, g);
+// Guards P::free_gs where space is exact. Before, each is its M's alone, which uses it inside.
+constinit SpinLock g_flushing;
+
+// Whether nobody is in the middle of using p's list as if it were his own; after a fence on all CPUs. Who goes inside
+// from then on knows that space is exact.
+bool may_flush(const P* p) {
+  const M* m = p->m.load(std::memory_order_acquire);  // Acquire: pairs with acquire_p.
+  // Acquire: pairs with the release in leave().
+  return m == nullptr || m->inside.load(std::memory_order_acquire) == 0 || m->spinning;
+}
+
+// Where one M is inside for long, its slots stay until it makes or ends a thread.
+void flush_all(const M* self) {
+  constexpr int kTries = 100;
+  if (!fence_all()) return;
+  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i) {
+    P* p = sched.ps[i];
+    for (int tries = 0; p != self->p && !p->free_gs.empty() && !may_flush(p) && tries < kTries; ++tries) yield_cpu();
+    if (p == self->p || may_flush(p)) flush_slots(p);
+  }
 }
 
 void make_head(G* g) {
@@ -46,12 +57,21 @@ void unmap_dry(StackClass* c) {
 }  // namespace
 
 void flush_slots(P* p) {
-  while (G* g = p->free_gs.pop()) put_shared(g->stack_class, g);
+  Stack<G, &G::next> all;
+  {
+    SpinGuard guard(g_flushing);
+    while (G* g = p->free_gs.pop()) all.push(g);
+  }
+  while (G* g = all.pop()) put_shared(g->stack_class, g);
+}
+
+void give_back_reset_after_fork() {
+  g_flushing.reset_after_fork();
 }
 
 void give_back_all(const M* m) {
   make_space_exact();
-  flush_local(m);
+  flush_all(m);
   for_each_class([](StackClass* c) {
     if (c == head_class()) return;
     unmap_free(c);

@@ -16,6 +16,7 @@ void give_back_all(const M* m);
 void give_back_surplus();
 // To those of the class, where every thread finds them.
 void flush_slots(P* p);
+void give_back_reset_after_fork();
 
 // gpool.cc
 void put_shared(StackClass* c, G* g);

@@ -317,6 +317,7 @@ void gpool_unlist(G* g) {
 
 void gpool_reset_after_fork(G* self) {
   arenas_reset_after_fork();
+  give_back_reset_after_fork();
   for_each_class([](StackClass* c) {
     if (!c->lock.reset_after_fork()) return;
     c->free.clear();

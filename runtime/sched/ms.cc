@@ -29,6 +29,7 @@ constinit std::atomic<bool> g_creator_alive{false};
 constinit std::atomic<Hook> g_errand{nullptr};
 constinit std::atomic<bool> g_interrupt{false};
 
+constinit std::atomic<bool> g_no_sysmon{false};  // the system grants no more kernel threads
 constinit bool g_main_stays = false;
 
 constinit SpinLock g_free_ms_lock;
@@ -94,6 +95,19 @@ void install_g0(M* m, G* g0) {
       m);
 }
 
+bool make_ps() {
+  if (sched.ps[0] != nullptr) return true;
+  size_t stride = round_up(sizeof(P), 128);
+  char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
+  if (ps == nullptr) return false;
+  for (int i = 0; i < sched.nprocs; ++i) {
+    sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
+    sched.ps[i]->id = i;
+    sched.ps[i]->runq.set_alone(sched.nprocs == 1);
+  }
+  return true;
+}
+
 bool create_m(G* born_for) {
   M* m = new_m();
   if (m == nullptr) return false;
@@ -149,6 +163,8 @@ void* creator_main(void*) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
+    if (g_no_sysmon.load(std::memory_order_relaxed) && sysmon_start() == 0)
+      g_no_sysmon.store(false, std::memory_order_relaxed);
     make_wired_ms();
     sched.lock.lock();
     bool more = sched.n_idle_ms < kSpareMs;
@@ -263,7 +279,8 @@ int sched_start_helpers(G* self) {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
   g_creator_alive.store(false, std::memory_order_relaxed);
   int error = create_kernel_thread(creator_main, nullptr);
-  if (error == 0) error = sysmon_start();
+  // Without sysmon threads run, and take turns where they wait or yield. The creator goes on asking.
+  if (error == 0) g_no_sysmon.store(sysmon_start() != 0, std::memory_order_relaxed);
   set_kernel_mask(self->m.load(std::memory_order_relaxed), self->sigmask);
   if (error != 0) return error;
   sched.helpers_lost = false;
@@ -276,18 +293,17 @@ int sched_start_helpers(G* self) {
 int sched_start(G* self) {
   bool is_main = self == sched.main_g;
   sched.pid = is_main ? tcb_tid(self->tp) : sys_getpid();
-  size_t stride = round_up(sizeof(P), 128);
-  char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
-  if (ps == nullptr) return EAGAIN;
-  for (int i = 0; i < sched.nprocs; ++i) {
-    sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
-    sched.ps[i]->id = i;
-    sched.ps[i]->runq.set_alone(sched.nprocs == 1);
-  }
+  if (!make_ps()) return EAGAIN;
   M* m0 = is_main ? new_m() : nullptr;
   G* g0 = is_main ? gpool_get_system() : nullptr;
-  if (is_main && (m0 == nullptr || g0 == nullptr)) return EAGAIN;
-  if (int error = sched_start_helpers(self)) return error;
+  int error = is_main && (m0 == nullptr || g0 == nullptr) ? EAGAIN : sched_start_helpers(self);
+  if (error != 0) {  // the program may try again
+    if (m0 != nullptr) free_m(m0);
+    enter();
+    if (g0 != nullptr) gpool_put(g0);
+    leave();
+    return error;
+  }
 
   sched.lock.lock();
   for (int i = sched.nprocs - 1; i >= (is_main ? 1 : 0); --i) put_idle_p_locked(sched.ps[i]);

@@ -108,7 +108,7 @@ struct M {
   M* all_next = nullptr;         // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
-  std::atomic<uint64_t> poked{0};  // signals with which it was poked, where they cannot be marked (signal_poke)
+  std::atomic<uint64_t> poked{0};  // signals with which it was poked (signal_poke)
   int id = 0;
   G* born_for = nullptr;    // the wired G that it was made for
   void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it

@@ -73,9 +73,11 @@ int signal_raise(int sig) {
   return noted ? signal_thread(::pthread_self(), sig, nullptr) : real.raise(sig) == 0 ? 0 : errno;
 }
 
-// Where a filter of the program's takes pthread_kill's call only, the M is told beforehand.
+// The M is told beforehand: where a filter of the program's takes pthread_kill's call only the mark cannot be made, and
+// where too many signals are pending (RLIMIT_SIGPENDING) the kernel drops it.
 void signal_poke(M* m, int sig) {
   int ktid = m->ktid.load(std::memory_order_relaxed);
+  m->poked.fetch_or(bit(sig), std::memory_order_relaxed);  // the kernel orders it before the signal
   if (may_use(kMarkedSignals)) {
     siginfo_t info{};
     info.si_signo = sig;
@@ -84,17 +86,19 @@ void signal_poke(M* m, int sig) {
     if (!refused(raw_syscall(SYS_rt_tgsigqueueinfo, info.si_pid, ktid, sig, sys_arg(&info)))) return;
     means_lost.fetch_or(kMarkedSignals, std::memory_order_relaxed);
   }
-  m->poked.fetch_or(bit(sig), std::memory_order_relaxed);  // the kernel orders it before the signal
   raw_syscall(SYS_tgkill, sched.pid, ktid, sig);
 }
 
+// That the M was poked is forgotten with the next signal of the number, which it may have been merged with.
 bool is_poke(const siginfo_t* info) {
-  if (info->si_code == kPokeCode) return true;
-  if (MN_LIKELY(info->si_code != SI_TKILL || may_use(kMarkedSignals))) return false;
   G* g = this_g();
   M* m = g != nullptr ? g->m.load(std::memory_order_relaxed) : nullptr;
   uint64_t b = bit(info->si_signo);
-  return m != nullptr && (m->poked.fetch_and(~b, std::memory_order_relaxed) & b) != 0;
+  bool poked = m != nullptr && (m->poked.load(std::memory_order_relaxed) & b) != 0;
+  if (poked) m->poked.fetch_and(~b, std::memory_order_relaxed);
+  if (info->si_code == kPokeCode) return true;
+  bool bare = info->si_code == SI_USER && info->si_pid == 0;
+  return poked && (bare || (info->si_code == SI_TKILL && !may_use(kMarkedSignals)));
 }
 
 }  // namespace mn
