@@ -37,7 +37,7 @@ int StatusOf(const Deed& deed, When when, uint32_t other) {
 class Confined : public testing::TestWithParam<Deed> {};
 
 INSTANTIATE_TEST_SUITE_P(Programs, Confined, testing::ValuesIn(test::kDeeds),
-                         [](const testing::TestParamInfo<Deed>& info) { return info.param.name; });
+                         [](const testing::TestParamInfo<Deed>& deed) { return deed.param.name; });
 
 constexpr uint32_t kRefuse = SECCOMP_RET_ERRNO | EPERM, kKill = SECCOMP_RET_KILL_PROCESS;
 

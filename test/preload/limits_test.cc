@@ -94,7 +94,7 @@ std::ostream& operator<<(std::ostream& out, const Shortage& shortage) {
 class Short : public testing::TestWithParam<Shortage> {};
 
 INSTANTIATE_TEST_SUITE_P(Of, Short, testing::ValuesIn(kShortages),
-                         [](const testing::TestParamInfo<Shortage>& info) { return info.param.name; });
+                         [](const testing::TestParamInfo<Shortage>& shortage) { return shortage.param.name; });
 
 void EachDeed(const Shortage& shortage, bool deed_before) {
   for (const Deed& deed : test::kDeeds) {
