@@ -76,6 +76,9 @@ constexpr Use kUses[] = {
     {kQuestions, SYS_prlimit64, {0, RLIMIT_AS}},
     {kQuestions, SYS_prctl, {PR_GET_NAME}},
     {kQuestions, SYS_getuid, {}},
+    {kOutput, SYS_fstat, {}},
+    {kOutput, SYS_write, {2}},
+    {kOutput, SYS_poll, {0, 1}},
     {kMarkedSignals, SYS_rt_tgsigqueueinfo, {0, 0, SIGUSR1}},
     {kMarkedSignals, SYS_getpid, {}},
 };

@@ -28,7 +28,8 @@ enum Means : uint32_t {
   kYield = 32,           // sched_yield; without: a futex that times out
   kQuestions = 64,       // what is only asked to do better: names, user ids, limits; without: as if there were limits
   kMarkedSignals = 128,  // pokes (thread/signal.h) with a mark; without: the M remembers that it was poked
-  kAdvice = 256,         // madvise; without: guards by mprotect, nothing is given back while its slot is kept
+  kOutput = 256,         // of what MN_STATS and its like print; without: nothing is printed
+  kAdvice = 512,         // madvise; without: guards by mprotect, nothing is given back while its slot is kept
 };
 
 extern std::atomic<uint32_t> means_lost;

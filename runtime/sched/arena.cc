@@ -88,8 +88,7 @@ bool never_overcommits() {
 }
 
 bool is_limited() {
-  if (!may_use(kQuestions | kProc)) return true;
-  return limited(RLIMIT_AS) || limited(RLIMIT_DATA) || locks_memory() || never_overcommits();
+  return !may_use(kQuestions) || limited(RLIMIT_AS) || limited(RLIMIT_DATA) || locks_memory();
 }
 
 bool install_guard(char* low, size_t size) {
@@ -168,7 +167,7 @@ StackClass* find_class(size_t stack_size, size_t guard_size) {
   SpinGuard guard(g_classes_lock);
   int now = n_stack_classes.load(std::memory_order_relaxed);
   if (now == 0) {
-    if (is_limited()) make_space_exact();
+    if (!may_use(kProc) || never_overcommits()) make_space_exact();
     add_class(0, 0);
     now = 1;
   }
@@ -204,6 +203,10 @@ char* carve_slot(StackClass* c) {
 }
 
 bool new_arena(StackClass* c) {
+  if (!space_is_exact() && c != g_head_class && is_limited()) {
+    make_space_exact();
+    return false;
+  }
   size_t first = kFirstArena / c->stride < kFirstSlots ? kFirstArena / c->stride : kFirstSlots;
   size_t slots = (c->reserved < kLargestArena ? c->reserved : kLargestArena) / c->stride;
   if (slots < first) slots = first;

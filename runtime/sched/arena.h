@@ -8,10 +8,10 @@
 //
 // Where address space or memory is limited (RLIMIT_AS, RLIMIT_DATA, vm.overcommit_memory=2, mlockall), nothing is taken
 // ahead of need: space is *exact*. A thread then has a head, which is a slot of the class without a stack, and a stack
-// that is mapped by itself and unmapped again, so that what the limit leaves is what it leaves natively. Whether space
-// is exact is found out when the first slot is asked for; it also becomes so for good when an arena cannot
-// be had, since a program may set a limit at any time. Rejected: to find limits out by mapping far too much, which is
-// one system call, but shows in VmPeak.
+// that is mapped by itself and unmapped again, so that what the limit leaves is what it leaves natively. Limits are
+// looked for before each arena, since a program may set one at any time, and space becomes exact for good when there is
+// one or an arena cannot be had. Rejected: to find them out by mapping far too much, which is one system call, but
+// shows in VmPeak.
 #pragma once
 
 #include <atomic>

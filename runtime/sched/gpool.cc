@@ -291,6 +291,11 @@ void gpool_scavenge() {
   });
 }
 
+void gpool_give_back() {
+  give_back_all(enter());
+  leave();
+}
+
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg) {
   // Acquire: pairs with new_arena.
   for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {

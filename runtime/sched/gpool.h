@@ -48,6 +48,9 @@ bool gpool_has_surplus();
 bool gpool_wants_scavenge();
 void gpool_scavenge();
 
+// Address space is short elsewhere: that of slots that nobody uses is unmapped. Outside.
+void gpool_give_back();
+
 // Visits every G whose slot has memory, free ones included.
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg);
 

@@ -108,11 +108,19 @@ bool make_ps() {
   return true;
 }
 
+// Where it cannot be had it may be for want of address space.
+int helper_thread(void* (*main)(void*), void* arg) {
+  int error = create_kernel_thread(main, arg);
+  if (MN_LIKELY(error == 0)) return 0;
+  gpool_give_back();
+  return create_kernel_thread(main, arg);
+}
+
 bool create_m(G* born_for) {
   M* m = new_m();
   if (m == nullptr) return false;
   m->born_for = born_for;
-  if (create_kernel_thread(m_main, m) == 0) return true;
+  if (helper_thread(m_main, m) == 0) return true;
   free_m(m);  // sysmon may know it from an earlier life
   return false;
 }
@@ -278,7 +286,7 @@ int sched_start_helpers(G* self) {
   uint64_t all = ~kUnmaskable;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
   g_creator_alive.store(false, std::memory_order_relaxed);
-  int error = create_kernel_thread(creator_main, nullptr);
+  int error = helper_thread(creator_main, nullptr);
   // Without sysmon threads run, and take turns where they wait or yield. The creator goes on asking.
   if (error == 0) g_no_sysmon.store(sysmon_start() != 0, std::memory_order_relaxed);
   set_kernel_mask(self->m.load(std::memory_order_relaxed), self->sigmask);
