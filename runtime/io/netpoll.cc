@@ -129,7 +129,9 @@ long wait_in_kernel(int ep, epoll_event* events, int64_t ns, bool sleeps) {
   return n;
 }
 
+// Where there is no asking, the poller was told (netpoll_give_up).
 void interrupt() {
+  if (!may_use(kReadiness)) return;
   uint64_t one = 1;
   int ev = g_event.load(std::memory_order_relaxed);
   if (raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one) == -EBADF) replace(g_epoll.load(std::memory_order_relaxed));
@@ -233,10 +235,16 @@ void netpoll_give_way(int fd) {
 }
 
 void netpoll_give_up() {
+  constexpr int kTries = 1000;
   enter();
   give_up();
-  if (netpoll.poller.load(std::memory_order_relaxed) != nullptr) interrupt();
+  // There is no new one. What it is woken by is an edge: told once, also before it sleeps.
+  uint64_t one = 1;
+  int ev = g_event.load(std::memory_order_relaxed);
+  if (ev >= 0) raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one);
   leave();
+  // It is to be out of the kernel before the filter comes.
+  for (int i = 0; i < kTries && netpoll.poller.load(std::memory_order_relaxed) != nullptr; ++i) yield_cpu();
 }
 
 void netpoll_reset_after_fork() {

@@ -266,6 +266,10 @@ bool space_is_exact() {
   return g_exact.load(std::memory_order_relaxed);
 }
 
+bool space_may_be_short() {
+  return space_is_exact() || limited(RLIMIT_AS) || limited(RLIMIT_DATA);
+}
+
 void make_space_exact() {
   rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
   if (may_use(kQuestions)) raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, sys_arg(&limit));

@@ -112,6 +112,7 @@ void unmap_stack(G* g);
 // --- limits
 bool space_is_exact();
 void make_space_exact();
+bool space_may_be_short();  // it is exact, or there is a limit by now
 // Bytes of stacks that may be kept for later where space is exact.
 size_t most_kept();
 

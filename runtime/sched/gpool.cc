@@ -292,6 +292,7 @@ void gpool_scavenge() {
 }
 
 void gpool_give_back() {
+  if (!space_may_be_short()) return;
   give_back_all(enter());
   leave();
 }

@@ -48,7 +48,7 @@ bool gpool_has_surplus();
 bool gpool_wants_scavenge();
 void gpool_scavenge();
 
-// Address space is short elsewhere: that of slots that nobody uses is unmapped. Outside.
+// Something else cannot be had, perhaps for want of address space: that of slots that nobody uses is unmapped. Outside.
 void gpool_give_back();
 
 // Visits every G whose slot has memory, free ones included.

@@ -24,12 +24,12 @@ bool Limit(__rlimit_resource resource, rlim_t to) {
 }
 
 // In KiB, by /proc/self/status.
-rlim_t SizeNow() {
+rlim_t SizeNow(const char* format = "VmSize: %lu") {
   char line[256];
   rlim_t kib = 0;
   FILE* status = fopen("/proc/self/status", "r");
   while (status != nullptr && fgets(line, sizeof line, status) != nullptr)
-    if (sscanf(line, "VmSize: %lu", &kib) == 1) break;
+    if (sscanf(line, format, &kib) == 1) break;
   if (status != nullptr) fclose(status);
   return kib;
 }
@@ -43,7 +43,7 @@ bool LittleSpace() {
   return Limit(RLIMIT_AS, (SizeNow() << 10) + (rlim_t{200} << 20));
 }
 bool LittleData() {
-  return Limit(RLIMIT_DATA, rlim_t{200} << 20);
+  return Limit(RLIMIT_DATA, (SizeNow("VmData: %lu") << 10) + (rlim_t{200} << 20));
 }
 
 bool NoPendingSignals() {
