@@ -4,7 +4,9 @@
 
 #include <errno.h>
 
+#include "runtime/io/block.h"
 #include "runtime/io/transfer.h"
+#include "runtime/os/confined.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/raised.h"
 #include "shim/wait.h"
@@ -18,6 +20,12 @@ inline long errno_of(long result) {
   return -1;
 }
 
+// Where there is no asking for readiness the call is bound to block its M. A refusal may be of a call of ours.
+template <class Libcs>
+MN_NOINLINE long left_to_libc(Libcs libcs) {
+  return may_use(kReadiness) ? libcs() : errno_of(blocking(libcs));
+}
+
 // All such calls but sendfile are cancellation points. `ours` returns a result, -errno, or kUnpollable: let libc's
 // function make the call.
 enum class Point { kCancels, kNot };
@@ -26,9 +34,9 @@ MN_INLINE long served(Ours ours, Libcs libcs) {
   if (!scheduled()) return libcs();
   if (point == Point::kCancels && MN_UNLIKELY(this_g()->cancelled.load(std::memory_order_relaxed)))
     cancellation_point();
-  long result = ours();
-  if (MN_UNLIKELY(result == kUnpollable)) {
-    result = libcs();
+  long result = may_use(kReadiness) ? ours() : kUnpollable;
+  if (MN_UNLIKELY(result == kUnpollable || refused(result))) {
+    result = left_to_libc(libcs);
     if (MN_UNLIKELY(result == -1)) raised_by(-errno);
   } else {
     result = errno_of(result);

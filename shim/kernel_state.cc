@@ -3,6 +3,7 @@
 // those that ask for it by a thread's number. (By syscall(): syscall.cc.)
 #include "runtime/thread/kernel_state.h"
 
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/io.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 
+#include "runtime/io/confine.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
@@ -54,7 +56,10 @@ MN_SHIM int prctl(int option, ...) {
   char* name = reinterpret_cast<char*>(a[0]);
   if (option == PR_SET_NAME) return errno_result(thread_set_own_name(name));
   if (option == PR_GET_NAME) return errno_result(thread_get_own_name(name));
-  return kept(prctl_kept(option), call);
+  if (int error = keep_kernel_state(prctl_kept(option))) return errno_result(error);
+  if (option == PR_SET_SECCOMP && a[0] == SECCOMP_MODE_FILTER)
+    confine_by(reinterpret_cast<const sock_fprog*>(a[1]));
+  return call();
 }
 
 MN_SHIM int arch_prctl(int option, unsigned long address) {

@@ -10,11 +10,13 @@
 #include "shim/syscall.h"
 
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "runtime/io/confine.h"
 #include "runtime/os/kernel_action.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
@@ -162,6 +164,14 @@ long rseq_call(long nr, long area, long size, long flags, long signature, long e
   return result;
 }
 
+// Filters of the program's; prctl(2) can install one, too.
+long seccomp_call(long nr, long operation, long flags, long filter, long d, long e, long f) {
+  const long args[] = {operation, flags, filter, d, e};
+  keep_kernel_state(syscall_kept(nr, args));
+  if (operation == SECCOMP_SET_MODE_FILTER) confine_by(reinterpret_cast<const sock_fprog*>(filter));
+  return pass(nr, operation, flags, filter, d, e, f);
+}
+
 long exit_call(long, long status, long, long, long, long, long) {
   thread_exit_raw(static_cast<int>(status));
 }
@@ -207,6 +217,8 @@ SystemCall* target_for(const G* g, long nr, long a, long b) {
       return altstack_call;
     case SYS_rseq:
       return rseq_call;
+    case SYS_seccomp:
+      return seccomp_call;
     case SYS_exit:
       return may_end(g) ? exit_call : nullptr;
     case SYS_execve:
@@ -244,6 +256,7 @@ SystemCall* target(long nr, const long args[5]) {
     case SYS_rt_sigaction:
     case SYS_sigaltstack:
     case SYS_rseq:
+    case SYS_seccomp:
     case SYS_exit:
     case SYS_execve:
     case SYS_execveat:

@@ -9,6 +9,8 @@
 
 #include <new>
 
+#include "runtime/io/netpoll.h"
+#include "runtime/os/confined.h"
 #include "runtime/os/memory.h"
 
 namespace mn {
@@ -96,6 +98,10 @@ void fd_no_nowait(FdState* s) {
 
 bool fd_nonblocking(int fd) {
   long flags = raw_syscall(SYS_fcntl, fd, F_GETFL);
+  if (MN_UNLIKELY(refused(flags))) {
+    netpoll_give_up();
+    return false;
+  }
   return flags < 0 || (flags & O_NONBLOCK) != 0;
 }
 

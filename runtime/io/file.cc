@@ -11,6 +11,7 @@
 #include "runtime/io/ready.h"
 #include "runtime/io/stream.h"
 #include "runtime/io/transfer.h"
+#include "runtime/os/confined.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/interrupt.h"
@@ -26,7 +27,7 @@ constexpr size_t kSendfilePart = 128 * 1024;
 
 // The kernel cannot tell in advance for this file, or does not know the flag.
 bool no_nowait(long error) {
-  return error == -EOPNOTSUPP || error == -EINVAL || error == -ENOSYS;
+  return error == -EOPNOTSUPP || error == -EINVAL || refused(error);
 }
 
 // The vector's size where the kernel has not looked at it yet; -EFAULT as it would say.

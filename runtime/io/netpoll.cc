@@ -10,6 +10,7 @@
 #include "runtime/base/options.h"
 #include "runtime/io/wait.h"
 #include "runtime/os/clock.h"
+#include "runtime/os/confined.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/fork.h"
@@ -103,18 +104,34 @@ void heal(int64_t now) {
   });
 }
 
+// Inside.
+void give_up() {
+  means_lost.fetch_or(kReadiness, std::memory_order_relaxed);
+  fd_for_each_waited(kFdShares, 0, [](FdState* s) {
+    GList ended;
+    s->lock.lock();
+    fd_look_again(s, &ended);
+    s->lock.unlock();
+    while (G* g = ended.pop_front()) ready(g, Place::kTail);
+  });
+}
+
 long wait_in_kernel(int ep, epoll_event* events, int64_t ns, bool sleeps) {
   timespec left = ns_timespec(ns);
   // An idle M takes no signals (idle.cc); the kernel changes the mask for as long as it sleeps.
   uint64_t mask = kAllMasked;
   long mask_arg = sleeps ? sys_arg(&mask) : 0;
   long n = raw_syscall(SYS_epoll_pwait2, ep, sys_arg(events), kNetpollEvents, sys_arg(&left), mask_arg, 8);
-  if (MN_LIKELY(n != -ENOSYS)) return n;
+  if (MN_LIKELY(!refused(n))) return n;
   // Before Linux 5.11: milliseconds, rounded up.
-  return raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, (ns + 999999) / 1000000, mask_arg, 8);
+  n = raw_syscall(SYS_epoll_pwait, ep, sys_arg(events), kNetpollEvents, (ns + 999999) / 1000000, mask_arg, 8);
+  if (refused(n)) give_up();
+  return n;
 }
 
+// Where there is no asking, the poller was told (netpoll_give_up).
 void interrupt() {
+  if (!may_use(kReadiness)) return;
   uint64_t one = 1;
   int ev = g_event.load(std::memory_order_relaxed);
   if (raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one) == -EBADF) replace(g_epoll.load(std::memory_order_relaxed));
@@ -127,6 +144,7 @@ void pass_on(const epoll_event* events, int n) {
 }
 
 int collect(epoll_event* events, int64_t deadline) {
+  if (!may_use(kReadiness)) return 0;
   int ep = epoll_fd();
   int64_t now = now_ns();
   long n;
@@ -135,6 +153,7 @@ int collect(epoll_event* events, int64_t deadline) {
     if (netpoll.due.load(std::memory_order_relaxed)) netpoll.due.store(false, std::memory_order_relaxed);
     int64_t until = deadline;
     if (deadline != 0) {
+      if (!may_use(kReadiness)) return 0;
       heal(now);
       if (until > now + kHealPeriod) until = now + kHealPeriod;
     }
@@ -177,6 +196,7 @@ void netpoll_init() {
 }
 
 int netpoll_arm(FdState* s, uint32_t events, bool* another_file) {
+  if (!may_use(kReadiness)) return EMFILE;
   int ep = epoll_fd();
   for (;;) {
     if (ep < 0) return EMFILE;
@@ -213,6 +233,19 @@ void netpoll_give_way(int fd) {
   uint64_t one = 1;
   raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one);  // whoever sleeps in the old set goes to the new one
   raw_syscall(SYS_close, fd == ep ? ev : ep);
+}
+
+void netpoll_give_up() {
+  constexpr int kTries = 1000;
+  enter();
+  give_up();
+  // There is no new one. What it is woken by is an edge: told once, also before it sleeps.
+  uint64_t one = 1;
+  int ev = g_event.load(std::memory_order_relaxed);
+  if (ev >= 0) raw_syscall(SYS_write, ev, sys_arg(&one), sizeof one);
+  leave();
+  // It is to be out of the kernel before the filter comes.
+  for (int i = 0; i < kTries && netpoll.poller.load(std::memory_order_relaxed) != nullptr; ++i) yield_cpu();
 }
 
 void netpoll_reset_after_fork() {

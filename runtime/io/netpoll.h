@@ -40,6 +40,9 @@ bool netpoll_owns(int fd);
 // The program puts a file of its own at this number of ours.
 void netpoll_give_way(int fd);
 
+// A filter does not let us ask (os/confined.h): all waits end, to be made in calls that block. Outside.
+void netpoll_give_up();
+
 void netpoll_reset_after_fork();
 
 }  // namespace mn

@@ -14,6 +14,7 @@
 #include "runtime/io/block.h"
 #include "runtime/io/transfer.h"
 #include "runtime/io/wait.h"
+#include "runtime/os/confined.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/sync/guard.h"
@@ -314,8 +315,8 @@ long masked(const sigset_t* mask, Call call) {
 // What is ready already comes before any signal.
 long io_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
   cancellation_point();
-  long n = look_at(fds, count);
-  if (n != 0) return n;
+  long n = may_use(kReadiness) ? look_at(fds, count) : 0;
+  if (n != 0 && !refused(n)) return n;
   timespec left = timeout != nullptr ? *timeout : timespec{};
   return masked(mask, [&](const uint64_t* during) {
     return raw_syscall(SYS_ppoll, sys_arg(fds), static_cast<long>(count), timeout != nullptr ? sys_arg(&left) : 0,
@@ -337,8 +338,8 @@ long io_pselect(int count, fd_set* read, fd_set* write, fd_set* except, const ti
 
 long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& deadline, const sigset_t* mask) {
   cancellation_point();
-  long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
-  if (n != 0) return n;
+  long n = may_use(kReadiness) ? raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0) : 0;
+  if (n != 0 && !refused(n)) return n;
   return masked(mask, [&](const uint64_t* during) {
     return raw_syscall(SYS_epoll_pwait, epfd, sys_arg(events), most, ms_until(deadline), sys_arg(during), 8);
   });
@@ -346,8 +347,8 @@ long io_epoll_pwait(int epfd, epoll_event* events, int most, const Deadline& dea
 
 long io_epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
   cancellation_point();
-  long n = raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0);
-  if (n != 0) return n;
+  long n = may_use(kReadiness) ? raw_syscall(SYS_epoll_wait, epfd, sys_arg(events), most, 0) : 0;
+  if (n != 0 && !refused(n)) return n;
   return masked(mask, [&](const uint64_t* during) {
     return raw_syscall(SYS_epoll_pwait2, epfd, sys_arg(events), most, sys_arg(timeout), sys_arg(during), 8);
   });

@@ -7,6 +7,7 @@
 #include <sys/time.h>
 
 #include "runtime/io/wait.h"
+#include "runtime/os/confined.h"
 #include "runtime/sync/guard.h"
 #include "runtime/sync/interrupt.h"
 #include "runtime/thread/cancel.h"
@@ -44,6 +45,7 @@ struct Waiting {
 
   long attempt() {
     if (MN_UNLIKELY(operation.gone())) return moved_or(transfer, -EBADF);
+    if (!may_use(kReadiness)) return moved_or(transfer, kUnpollable);
     transfer->state = operation.state();
     return transfer->attempt(transfer, transfer->state->fd);
   }
@@ -95,6 +97,7 @@ void wait_and_attempt(void* arg) {
 
 long transfer_wait(Transfer* t) {
   if (fd_nonblocking(t->state)) return t->attempted ? moved_or(t, -EAGAIN) : t->attempt(t, t->state->fd);
+  if (!may_use(kReadiness)) return moved_or(t, kUnpollable);
   cancel_hold();
   Waiting w{t, FdOperation(t->state)};
   // A cancellation, or an exception from a signal handler, unwinds past us.

@@ -206,7 +206,7 @@ void start() {
   g_wanted.store(0, std::memory_order_relaxed);
   for (auto& request : g_requests) request.store(0, std::memory_order_relaxed);
   g_note.clear();
-  g_pid.store(sys_getpid(), std::memory_order_relaxed);
+  g_pid.store(sched.pid, std::memory_order_relaxed);
   if (options.trace != nullptr) trace_start();
   if (periodic()) request_errand(make_observer);
   if (dies_after_dump()) stand_in(g_sig, on_dump_signal);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/syscall.h"
 
 namespace mn {
@@ -108,6 +109,7 @@ uint64_t output_lines() {
 }
 
 void output(const Text& line) {
+  if (!may_use(kOutput)) return;
   g_lines.fetch_add(1, std::memory_order_relaxed);
   int writer = g_pipe.writer.load(std::memory_order_relaxed);
   if (writer != 0 && writer == sys_gettid()) return put_in_pipe(line);

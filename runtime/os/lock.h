@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "runtime/base/check.h"
+#include "runtime/os/confined.h"
 #include "runtime/os/futex.h"
 
 namespace mn {
@@ -46,7 +47,7 @@ class SpinLock {
       for (int i = 0; i < 64 && held_.load(std::memory_order_relaxed) != 0; ++i) cpu_relax();
       // Acquire: pairs with unlock().
       if (held_.exchange(1, std::memory_order_acquire) == 0) return;
-      if (spins % 4 == 0) raw_syscall(SYS_sched_yield);
+      if (spins % 4 == 0) yield_cpu();
     }
   }
 

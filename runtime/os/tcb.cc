@@ -210,13 +210,16 @@ const char* tcb_discover() {
   return nullptr;
 }
 
-void tcb_find_stackblock(const void* base, size_t size) {
+void tcb_find_stackblock() {
   void* tp = thread_pointer();
+  auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)), top = reinterpret_cast<uintptr_t>(tp);
   for (size_t off = 0x80; off + 16 <= tcb_layout.size; off += 8) {
     auto block = at<uintptr_t>(tp, static_cast<ptrdiff_t>(off));
     auto length = at<size_t>(tp, static_cast<ptrdiff_t>(off + 8));
-    auto lo = reinterpret_cast<uintptr_t>(base);
-    if (block <= lo && block + kPageSize * 16 > lo && block + length == lo + size) {
+    // Whole pages, which hold this frame and end with the TCB.
+    uintptr_t end = block + length;
+    bool whole = ((block | length) & (kPageSize - 1)) == 0;
+    if (whole && block < here && here < top && end > top && end - top <= round_up(tcb_layout.size, kPageSize)) {
       tcb_layout.stackblock = off;
       return;
     }

@@ -62,9 +62,9 @@ const char* tcb_describe();
 // Where a field is, by libc's descriptor for debuggers; false: there is none of that name.
 bool tcb_described(const char* name, size_t* offset);
 
-// Finds struct pthread's stack fields in the TCB of the calling thread, one that libc itself created on a stack of
-// `size` bytes at `base`.
-void tcb_find_stackblock(const void* base, size_t size);
+// Finds struct pthread's stack fields in the TCB of the calling thread, one that libc itself created on a stack that it
+// mapped.
+void tcb_find_stackblock();
 
 // Bytes to reserve at the top of a thread's memory for static TLS and TCB, and where in them the TCB is.
 size_t tcb_reserve();

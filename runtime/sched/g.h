@@ -127,7 +127,9 @@ struct G {
 
   // Memory (gpool.cc)
   StackClass* stack_class = nullptr;
+  StackClass* home = nullptr;  // whose slot it is; stack_class says which stack it has
   char* slot = nullptr;        // lowest address of the slot, guard included; null: not from the pool
+  char* own_stack = nullptr;   // mapped by itself, guard included (arena.h); null: the stack is in the slot, or none
   char* stack_base = nullptr;  // lowest usable address of the stack, as the program sees it
   size_t stack_size = 0;       // up to the top that the program sees (TLS and TCB included, as with glibc)
   size_t guard_size = 0;

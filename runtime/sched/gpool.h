@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory of Gs: slots of address space, each [guard | stack ... G | static TLS | TCB], the TCB at the high end.
 //
-// Slots come from arenas that are mapped without reservation and never unmapped, so a stale pthread_t never faults. All
-// slots of a class have one size; a class is a pair (stack size, guard size). The G, the TLS and the first stack frames
-// share the two topmost pages, and the guard of the next slot shares their page-table page: a parked thread costs 8 KiB
-// and its part of the page tables. The top is shifted by a colour, or the hot lines of all Gs would fall into the same
-// cache sets.
+// Slots come from arenas (arena.h) that are mapped without reservation. Their topmost pages are never unmapped, so a
+// stale pthread_t never faults; a stack may be, where address space is short. All slots of a class have one size; a
+// class is a pair (stack size, guard size). The G, the TLS and the first stack frames share the two topmost pages, and
+// the guard of the next slot shares their page-table page: a parked thread costs 8 KiB and its part of the page tables.
+// The top is shifted by a colour, or the hot lines of all Gs would fall into the same cache sets.
 //
 // A free slot keeps its TLS, TCB and malloc cache (tcb.h) and the touched stack: reuse costs no system call. What more
 // than kKeepFree slots of a class leave idle is returned to the system by gpool_scavenge().
@@ -37,8 +37,12 @@ void gpool_announce();
 // For M0's g0.
 G* gpool_get_system();
 
-// Bytes of stack that a fresh context may use from g->stack_base.
-size_t gpool_stack_bytes(const G* g);
+// What a fresh context may use.
+struct StackRange {
+  char* low;
+  size_t bytes;
+};
+StackRange gpool_stack(const G* g);
 
 // Returns the memory of slots that stayed free since the last call to the system, but for a few per class. Takes
 // malloc's locks: called from the creator thread. gpool_wants_scavenge(): there may be such, and the last time was a
@@ -46,6 +50,9 @@ size_t gpool_stack_bytes(const G* g);
 bool gpool_has_surplus();
 bool gpool_wants_scavenge();
 void gpool_scavenge();
+
+// Something else cannot be had, perhaps for want of address space: that of slots that nobody uses is unmapped. Outside.
+void gpool_give_back();
 
 // Visits every G whose slot has memory, free ones included.
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg);

@@ -16,6 +16,7 @@
 // An idle M sleeps on its note, off all lists but idle_ms. One of them, the timekeeper, sleeps only until the next
 // timer of any P; when an M with an earlier timer goes to sleep it becomes the timekeeper in the other's place. Where
 // threads wait for descriptors one idle M, the poller, sleeps in netpoll instead of on its note; it is woken by both.
+#include "runtime/os/confined.h"
 #include "runtime/sched/netpoll.h"
 #include "runtime/sched/sched.h"
 
@@ -28,7 +29,7 @@ namespace {
 // When this idle M must wake by itself; kForever: others see to timers and descriptors. Sched::lock.
 int64_t take_watch(M* m) {
   // A poller that finds no P to run what is ready would only take CPU time from those who have one.
-  bool polls = netpoll.wanted() && netpoll.poller.load(std::memory_order_relaxed) == nullptr &&
+  bool polls = netpoll.wanted() && may_use(kReadiness) && netpoll.poller.load(std::memory_order_relaxed) == nullptr &&
                (sched.n_idle_ps.load(std::memory_order_relaxed) != 0 || netpoll.neglected(now_ns()));
   int64_t due = next_timer();
   if (due < sched.watched_until) {

@@ -8,6 +8,7 @@
 #include "runtime/base/text.h"
 #include "runtime/os/kernel_thread.h"
 #include "runtime/os/libc_state.h"
+#include "runtime/os/malloc_arena.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/stack_prot.h"
@@ -32,6 +33,7 @@ constinit std::atomic<bool> g_interrupt{false};
 
 // Made by create_m and not ended yet.
 constinit std::atomic<int> g_ms_alive{0};
+constinit std::atomic<bool> g_no_sysmon{false};  // the system grants no more kernel threads
 
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
@@ -69,7 +71,7 @@ void* m_main(void* arg) {
   m->cur = g0;
   m->kmask = kIdleMask;
   m->libc_tp = g0->tp;
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m->ktid.store(tcb_tid(g0->tp), std::memory_order_relaxed);
   tls_g = g0;
   join_all_ms(m);
   if (m->born_for != nullptr) run_wired(m);
@@ -88,8 +90,9 @@ void install_g0(M* m, G* g0) {
   m->g0.locks = 1;
   m->g0.m.store(m, std::memory_order_relaxed);
   g_slot_of(g0->tp) = &m->g0;
+  StackRange stack = gpool_stack(g0);
   context_make(
-      &m->g0.ctx, g0->stack_base, gpool_stack_bytes(g0),
+      &m->g0.ctx, stack.low, stack.bytes,
       [](void* arg) {
         finish_switch();
         g0_loop(static_cast<M*>(arg));
@@ -97,12 +100,34 @@ void install_g0(M* m, G* g0) {
       m);
 }
 
+// They stay when the process forks, and its child starts anew.
+bool make_ps() {
+  if (sched.ps[0] != nullptr) return true;
+  size_t stride = round_up(sizeof(P), 128);
+  char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
+  if (ps == nullptr) return false;
+  for (int i = 0; i < sched.nprocs; ++i) {
+    sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
+    sched.ps[i]->id = i;
+    sched.ps[i]->runq.set_alone(sched.nprocs == 1);
+  }
+  return true;
+}
+
+// Where it cannot be had it may be for want of address space.
+int helper_thread(void* (*main)(void*), void* arg) {
+  int error = create_kernel_thread(main, arg);
+  if (MN_LIKELY(error == 0)) return 0;
+  gpool_give_back();
+  return create_kernel_thread(main, arg);
+}
+
 bool create_m(G* born_for) {
   M* m = new_m();
   if (m == nullptr) return false;
   m->born_for = born_for;
   g_ms_alive.fetch_add(1, std::memory_order_relaxed);
-  if (create_kernel_thread(m_main, m) == 0) return true;
+  if (helper_thread(m_main, m) == 0) return true;
   g_ms_alive.fetch_sub(1, std::memory_order_relaxed);
   free_m(m);  // sysmon may know it from an earlier life
   return false;
@@ -149,21 +174,14 @@ void say_none_left(int n_ms) {
 void* creator_main(void*) {
   static constinit M creator_m;
   be_system_thread(&g_creator_g, &creator_m);
-  {
-    pthread_attr_t attr;
-    void* base;
-    size_t size;
-    if (real.pthread_getattr_np(real.pthread_self(), &attr) == 0) {
-      real.pthread_attr_getstack(&attr, &base, &size);
-      real.pthread_attr_destroy(&attr);
-      tcb_find_stackblock(base, size);
-    }
-    libc_state_learn(tcb_layout.stackblock);
-  }
+  tcb_find_stackblock();
+  libc_state_learn(tcb_layout.stackblock);
   while (sched.stopping.load(std::memory_order_relaxed) == nullptr) {
     if (g_interrupt.exchange(false, std::memory_order_relaxed)) netpoll.interrupt();
     // Before any lock is taken: an errand may be there to find out who holds it. Acquire: pairs with request_errand.
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
+    if (g_no_sysmon.load(std::memory_order_relaxed) && sysmon_start() == 0)
+      g_no_sysmon.store(false, std::memory_order_relaxed);
     make_wired_ms();
     sched.lock.lock();
     bool more = sched.n_idle_ms < kSpareMs;
@@ -193,9 +211,10 @@ void be_system_thread(G* g, M* m) {
   m->kmask = kAllMasked;
   m->inside.store(0, std::memory_order_relaxed);
   m->cur = g;
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m->ktid.store(tcb_tid(g->tp), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
+  if (sched.main_g != nullptr) use_mains_malloc_arena(sched.main_g->tp);
 }
 
 bool helpers_ended() {
@@ -203,7 +222,7 @@ bool helpers_ended() {
   sched.sysmon_note.signal();
   // Acquire, both: pairs with their ends; what they were counted with is visible.
   return !g_creator_alive.load(std::memory_order_acquire) && g_ms_alive.load(std::memory_order_acquire) == 0 &&
-         sched.sysmon_ktid.load(std::memory_order_acquire) == 0;
+         !sched.sysmon_alive.load(std::memory_order_acquire);
 }
 
 void request_m() {
@@ -253,7 +272,7 @@ void wire_self() {
 void leave_first_m() {
   G* g = this_g();
   if (g->wired || g == sched.main_g ||
-      g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed) != sys_getpid())
+      g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed) != sched.pid)
     return;
   park([](M*, G* prev, void*) { run_on_new_m(prev); }, nullptr);
 }
@@ -281,7 +300,7 @@ bool m_retires(M* m) {
   if (!m->wired) return false;
   uint64_t all = ~kUnmaskable;
   set_kernel_mask(m, all);
-  bool first = m->ktid.load(std::memory_order_relaxed) == sys_getpid();
+  bool first = m->ktid.load(std::memory_order_relaxed) == sched.pid;
   while (first && m->prev != sched.main_g) {
     m->note.clear();  // of a wake-up from before
     m->note.sleep();
@@ -304,28 +323,15 @@ int start_helpers(G* self) {
   g_creator_note.clear();
   sched.sysmon_note.clear();
   sysmon_prepare();
-  int error = create_kernel_thread(creator_main, nullptr);
-  if (error == 0) error = sysmon_start();
+  int error = helper_thread(creator_main, nullptr);
+  // Without sysmon threads run, and take turns where they wait or yield. The creator goes on asking.
+  if (error == 0) g_no_sysmon.store(sysmon_start() != 0, std::memory_order_relaxed);
   set_kernel_mask(self->m.load(std::memory_order_relaxed), self->sigmask);
   if (error != 0) return error;
   // Acquire: pairs with the creator's release.
-  while (!g_creator_alive.load(std::memory_order_acquire)) raw_syscall(SYS_sched_yield);
+  while (!g_creator_alive.load(std::memory_order_acquire)) yield_cpu();
   if (helpers_started != nullptr) helpers_started();
   return 0;
-}
-
-// They stay when the process forks, and its child starts anew.
-bool make_ps() {
-  if (sched.ps[0] != nullptr) return true;
-  size_t stride = round_up(sizeof(P), 128);
-  char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
-  if (ps == nullptr) return false;
-  for (int i = 0; i < sched.nprocs; ++i) {
-    sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
-    sched.ps[i]->id = i;
-    sched.ps[i]->runq.set_alone(sched.nprocs == 1);
-  }
-  return true;
 }
 
 // Main, wired to the process's first kernel thread until now, becomes a G like others, on `m0` and the first P.
@@ -335,14 +341,15 @@ void begin_main(G* self, M* m0, G* g0) {
   m0->kmask = self->sigmask;
   m0->altstack = self->altstack;
   m0->libc_tp = self->tp;
-  m0->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m0->ktid.store(sched.pid, std::memory_order_relaxed);
   m0->inside.store(0, std::memory_order_relaxed);
   tcb_unregister_rseq(self->tp);
   join_all_ms(m0);
   m0->cur = self;
   acquire_p(m0, sched.ps[0]);
   self->wired = false;
-  self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
+  if (may_use(kThreadClocks))
+    self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
   self->m.store(m0, std::memory_order_relaxed);
 }
 
@@ -350,6 +357,7 @@ void begin_main(G* self, M* m0, G* g0) {
 
 int sched_start(G* self) {
   bool is_main = self == sched.main_g && !sched.main_is_libcs;
+  sched.pid = is_main ? tcb_tid(self->tp) : sys_getpid();
   if (!make_ps()) return EAGAIN;
   gpool_reclaim();
   stack_prot_begin();
@@ -358,9 +366,15 @@ int sched_start(G* self) {
   if (is_main && !m0->has_g0) {
     m0 = new_m();
     g0 = gpool_get_system();
-    if (m0 == nullptr || g0 == nullptr) return EAGAIN;
   }
-  if (int error = start_helpers(self)) return error;
+  int error = m0 == nullptr || (g0 == nullptr && is_main && !m0->has_g0) ? EAGAIN : start_helpers(self);
+  if (error != 0) {  // the program may try again
+    if (g0 != nullptr && m0 != nullptr) free_m(m0);
+    enter();
+    if (g0 != nullptr) gpool_put(g0);
+    leave();
+    return error;
+  }
   gpool_announce();
 
   sched.lock.lock();
@@ -386,7 +400,8 @@ void sched_reset_after_fork() {
   self->wired = m->wired = true;
   m->p = nullptr;
   m->libc_tp = self->tp;  // libc takes the thread that forked for the child's first
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  sched.pid = sys_gettid();
+  m->ktid.store(sched.pid, std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();
   // The child's clock begins anew, and with it the G's.

@@ -51,6 +51,7 @@
 #include "runtime/arch/inject.h"
 #include "runtime/base/options.h"
 #include "runtime/os/clock.h"
+#include "runtime/os/confined.h"
 #include "runtime/os/kernel_action.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -179,7 +180,7 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
   uint32_t none = kNone;
   m->attention.compare_exchange_strong(none, kPreempt, std::memory_order_relaxed);
   int timer = request.timer.load(std::memory_order_relaxed);
-  if (timer < 0 || !arm(timer)) request.asked.store(false, std::memory_order_relaxed);
+  if (timer < 0 || !may_use(kSignalling) || !arm(timer)) request.asked.store(false, std::memory_order_relaxed);
 }
 
 // libc installs its own handler when it needs it, and again in a forked child.
@@ -245,7 +246,7 @@ void preempt_init() {
 }
 
 bool preempt_start() {
-  return take_signal() && g_can_inject;
+  return may_use(kSignalling) && take_signal() && g_can_inject;
 }
 
 bool somebody_waits() {
@@ -259,7 +260,7 @@ bool preempt_due(const M* m) {
 }
 
 void preempt_ask(M* m, uint32_t tick) {
-  if (!take_signal()) return;
+  if (!may_use(kSignalling) || !take_signal()) return;
   int ktid = m->ktid.load(std::memory_order_relaxed);
   int timer = m->preempt.timer.load(std::memory_order_relaxed);
   if (timer < 0 && (options.disable & kDisableCpuTimers) == 0) {
@@ -273,7 +274,8 @@ void preempt_ask(M* m, uint32_t tick) {
   info.si_signo = kSignal;
   info.si_code = kDirectCode;
   info.si_pid = sys_getpid();
-  raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), ktid, kSignal, sys_arg(&info));
+  if (refused(raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), ktid, kSignal, sys_arg(&info))))
+    means_lost.fetch_or(kSignalling, std::memory_order_relaxed);
 }
 
 bool preempt_persists(const M* m) {
@@ -282,7 +284,7 @@ bool preempt_persists(const M* m) {
 
 void preempt_forget(M* m) {
   int timer = m->preempt.timer.exchange(-1, std::memory_order_relaxed);
-  if (timer >= 0) raw_syscall(SYS_timer_delete, timer);
+  if (timer >= 0 && may_use(kSignalling)) raw_syscall(SYS_timer_delete, timer);
 }
 
 }  // namespace mn

@@ -112,6 +112,7 @@ struct M {
   M* all_next = nullptr;         // Sched::lock
   Xorshift32 rand{1};
   std::atomic<int> ktid{0};
+  std::atomic<uint64_t> poked{0};  // signals with which it was poked (signal_poke)
   int id = 0;
   G* born_for = nullptr;    // the wired G that it was made for
   void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
@@ -144,6 +145,8 @@ struct Sched {
   G* main_g = nullptr;          // the process's first thread, as the program sees it
   bool stays = false;           // a helper exists that does not end with the others (the observer)
   bool main_is_libcs = false;   // forked by a thread that libc made, which stays on its kernel thread
+  int pid = 0;
+  std::atomic<bool> sysmon_alive{false};  // made, or being made
   // For observers, all relaxed.
   std::atomic<uint64_t> retakes{0};   // Ps taken from Ms asleep in the kernel
   std::atomic<uint64_t> handoffs{0};  // Ps of Ms that block, given to another M at once
@@ -341,6 +344,10 @@ void kernel_thread_ends();
 // Before the first helper thread: what is cheap only while the process has one kernel thread.
 void sysmon_prepare();
 int sysmon_start();
+// membarrier(2), or the caller's half of what stands in for it: enter() has a fence where that is missing. False: it
+// has just been refused, and enter() of other threads had none yet.
+bool fence_all();
+void fence_on_enter_from_now();
 void sysmon_wake();
 // mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.
 void sysmon_mask_changed(uint64_t blocked);

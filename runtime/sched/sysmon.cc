@@ -12,6 +12,11 @@
 //   same tick, no CPU time, state S or D    asleep in the kernel: the P is retaken by the claim protocol of sched.h and
 //                                           handed to an M that runs its Gs, or put on the idle list
 //
+// Without /proc (a chroot, a filter) there is no state: an M that takes no CPU time for kBlindPatience is believed to
+// be asleep. One that was only kept waiting by the kernel then goes on without a P, as one that came back from a call.
+// Where signals may not be sent (os/confined.h), who computes loses the P when its turn is over; where CPU time may not
+// be asked for, so does who does anything else.
+//
 // How often. A look costs a wake-up and a system call per P, some 5 us; a P whose M sleeps costs the time until the
 // second look. So: where work waits for a P whose M did not compute all the time, the state is read at the first look
 // already, and the second comes kConfirm later. The period begins at 20 us after each retake, for who blocks once
@@ -41,6 +46,7 @@ namespace {
 constexpr int64_t kUs = 1000, kMs = 1000 * kUs;
 constexpr int64_t kShortest = 20 * kUs, kLongest = 10 * kMs, kLongestWaiting = 5 * kMs;
 constexpr int64_t kConfirm = 50 * kUs;
+constexpr int64_t kBlindPatience = 2 * kMs, kBlindTurn = 10 * kMs;
 constexpr int64_t kLeastTurn = kMs;             // the first look after a turn began may come this much late
 constexpr int64_t kRetakeIdleAfter = 10 * kMs;  // an M asleep with nothing queued keeps its P this long
 constexpr int64_t kIdleBeforeSleep = 10 * kMs;
@@ -55,6 +61,7 @@ constinit std::atomic<uint64_t> g_mask{kAllMasked};
 constinit G g_sysmon_g;
 constinit M g_sysmon_m;
 constinit bool g_preempts = false;
+constinit int g_tasks = -1;  // /proc/self/task, which a chroot does not take away
 
 // What was seen of a P at the last look.
 struct Watch {
@@ -80,21 +87,36 @@ struct Lost {
 constinit Lost g_lost[kMaxMs]{};
 constinit int g_n_lost = 0, g_next_lost = 0;
 
-bool asleep_in_kernel(Watch* w, int ktid) {
+enum class Sleep { kAwake, kAsleep, kUnknown };
+
+Sleep sleep_of(Watch* w, int ktid) {
+  if (g_tasks < 0 || !may_use(kProc)) return Sleep::kUnknown;
   if (w->stat_ktid != ktid) {
     if (w->stat_fd >= 0) raw_syscall(SYS_close, w->stat_fd);
     Text path;
-    path << "/proc/self/task/" << ktid << "/stat";
-    w->stat_fd = static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, sys_arg(path.c_str()), O_RDONLY | O_CLOEXEC));
+    path << ktid << "/stat";
+    w->stat_fd = static_cast<int>(raw_syscall(SYS_openat, g_tasks, sys_arg(path.c_str()), O_RDONLY | O_CLOEXEC));
     w->stat_ktid = w->stat_fd >= 0 ? ktid : 0;
   }
+  if (w->stat_fd < 0) return Sleep::kUnknown;
   char buf[64];
   long n = raw_syscall(SYS_pread64, w->stat_fd, sys_arg(buf), sizeof buf, 0);
   // "tid (name) S ...": the name may hold anything, the state follows the last parenthesis.
   for (long i = n - 1; i > 0; --i)
-    if (buf[i] == ')' && i + 2 < n) return buf[i + 2] == 'S' || buf[i + 2] == 'D';
+    if (buf[i] == ')' && i + 2 < n) return buf[i + 2] == 'S' || buf[i + 2] == 'D' ? Sleep::kAsleep : Sleep::kAwake;
   w->stat_ktid = 0;  // it has ended, and its number may come again
-  return false;
+  return refused(n) ? Sleep::kUnknown : Sleep::kAwake;
+}
+
+int64_t cpu_time_of(int ktid, int64_t now) {
+  timespec ts;
+  if (may_use(kThreadClocks)) {
+    long error = raw_syscall(SYS_clock_gettime, thread_cpu_clock(ktid), sys_arg(&ts));
+    if (MN_LIKELY(error == 0)) return ts.tv_sec * kNsPerSec + ts.tv_nsec;
+    if (!refused(error)) return -1;  // it has ended
+    means_lost.fetch_or(kThreadClocks, std::memory_order_relaxed);
+  }
+  return now;  // as if it computed all the time
 }
 
 // True: the P is ours, its M will notice.
@@ -104,11 +126,10 @@ bool claim(P* p, M* m) {
   if ((before != kNone && before != kPreempt) ||
       !m->attention.compare_exchange_strong(before, kClaim, std::memory_order_seq_cst))
     return false;
-  raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter()'s, where it has one
+  bool fenced = fence_all();
   uint32_t claimed = kClaim;
   // Acquire: pairs with the release in leave(): what was done inside is visible.
-  bool outside = m->inside.load(std::memory_order_acquire) == 0 && m->p == p;
+  bool outside = fenced && m->inside.load(std::memory_order_acquire) == 0 && m->p == p;
   // Acq_rel: pairs with enter_slow's; exactly one of the two wins.
   if (m->attention.compare_exchange_strong(claimed, outside ? kLostP : kNone, std::memory_order_acq_rel))
     return outside;
@@ -124,7 +145,7 @@ int64_t turn_ns() {
 }
 
 // A few of them, in turn.
-void look_at_lost() {
+void look_at_lost(int64_t now) {
   for (int i = 0; i < kLostPerLook && g_n_lost != 0; ++i) {
     if (g_next_lost >= g_n_lost) g_next_lost = 0;
     Lost* lost = &g_lost[g_next_lost];
@@ -134,7 +155,7 @@ void look_at_lost() {
       *lost = g_lost[--g_n_lost];
       continue;
     }
-    int64_t cpu = kernel_clock_ns(thread_cpu_clock(lost->ktid));
+    int64_t cpu = cpu_time_of(lost->ktid, now);
     if (g_preempts && cpu - lost->cpu >= turn_ns()) {
       preempt_ask(lost->m, 0);
       lost->cpu = cpu;
@@ -158,12 +179,12 @@ struct Outlook {
 
 // Without a timer the signal would end a system call in which the M sleeps.
 bool may_be_asked(Watch* w, M* m, int ktid) {
-  return preempt_persists(m) || !asleep_in_kernel(w, ktid);
+  return preempt_persists(m) || sleep_of(w, ktid) == Sleep::kAwake;
 }
 
 // The same G runs since w->turn, and others wait.
 void consider_turn(Watch* w, M* m, int ktid, Outlook* out) {
-  if (!g_preempts) return;
+  if (!g_preempts || !may_use(kSignalling)) return;
   int64_t end = w->turn + turn_ns();
   if (end > out->now) return out->look_by(end > out->now + kLeastTurn ? end : out->now + kLeastTurn);
   bool asked = m->preempt.asked.load(std::memory_order_relaxed) && w->asked >= w->turn;
@@ -174,13 +195,20 @@ void consider_turn(Watch* w, M* m, int ktid, Outlook* out) {
   if (!preempt_persists(m)) out->look_by(out->now + kLeastTurn);
 }
 
+// The CPU time that a G has at most while others wait.
+int64_t most_in_vain() {
+  if (may_use(kSignalling) && may_use(kThreadClocks)) return g_preempts ? turn_ns() + kPatience : kForever;
+  if (options.preempt_ms == 0 && may_use(kThreadClocks)) return kForever;
+  return turn_ns() != 0 ? turn_ns() : kBlindTurn;
+}
+
 void look_at(P* p, Outlook* out) {
   M* m = p->m.load(std::memory_order_acquire);  // Acquire: pairs with acquire_p.
   if (m == nullptr) return;
   Watch* w = &g_watches[p->id];
   uint32_t tick = p->tick.load(std::memory_order_relaxed);
   int ktid = m->ktid.load(std::memory_order_relaxed);
-  int64_t cpu = kernel_clock_ns(thread_cpu_clock(ktid));
+  int64_t cpu = cpu_time_of(ktid, out->now);
   int64_t elapsed = out->now - w->looked, used = cpu - w->cpu;
   bool same = m == w->m && tick == w->tick;
   if (!same) {
@@ -196,13 +224,15 @@ void look_at(P* p, Outlook* out) {
   bool waiting = !p->runq.empty() || out->waiting || p->timers.next() <= out->now;
   if (waiting) consider_turn(w, m, ktid, out);
   if (m->inside.load(std::memory_order_relaxed) != 0) return;
-  bool in_vain = waiting && g_preempts && cpu - w->turn_cpu >= turn_ns() + kPatience;
+  bool in_vain = waiting && cpu - w->turn_cpu >= most_in_vain();
   if (!in_vain) {
     bool computes = same && used > elapsed / 4 * 3;
     bool moved = w->worked == out->now;
     if (computes || (!waiting && (moved || out->now - w->worked < kRetakeIdleAfter))) return;
-    if (!asleep_in_kernel(w, ktid)) return;
-    if (moved) return out->look_by(out->now + kConfirm);
+    Sleep sleep = sleep_of(w, ktid);
+    int64_t sure = sleep == Sleep::kUnknown ? w->worked + kBlindPatience : moved ? out->now + kConfirm : out->now;
+    if (sleep == Sleep::kAwake) return;
+    if (sure > out->now) return out->look_by(sure);
   }
   if (!claim(p, m)) return;
   remember_lost(m, ktid, cpu);
@@ -280,7 +310,7 @@ void sysmon_loop() {
     poll_neglected(out.now);
     out.waiting = any_work();
     for (int i = 0; i < sched.nprocs; ++i) look_at(sched.ps[i], &out);
-    look_at_lost();
+    look_at_lost(out.now);
     if (out.waiting && lacks_ms()) request_m();
     if (gpool_wants_scavenge() && period == kLongest) request_m();
     int64_t longest = out.waiting ? kLongestWaiting : kLongest;
@@ -297,7 +327,9 @@ void sysmon_loop() {
 
 void* sysmon_main(void*) {
   // A descriptor table of its own: the /proc files that it opens must never appear as descriptors of the program.
-  raw_syscall(SYS_close_range, 0, ~0u, 1u << 1 /* CLOSE_RANGE_UNSHARE */);
+  bool own = may_use(kProc) && raw_syscall(SYS_close_range, 0, ~0u, 1u << 1 /* CLOSE_RANGE_UNSHARE */) == 0;
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  g_tasks = own ? static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, sys_arg("/proc/self/task"), kFlags)) : -1;
   for (Watch& w : g_watches) w = Watch{};
   g_n_lost = 0;
   g_sysmon_g.system = g_sysmon_g.wired = true;
@@ -306,11 +338,11 @@ void* sysmon_main(void*) {
   g_sysmon_m.cur = &g_sysmon_g;
   g_sysmon_g.m.store(&g_sysmon_m, std::memory_order_relaxed);
   tls_g = &g_sysmon_g;
-  sched.sysmon_ktid.store(sys_gettid(), std::memory_order_relaxed);
+  sched.sysmon_ktid.store(tcb_tid(g_sysmon_g.tp), std::memory_order_relaxed);
   sysmon_loop();
   tls_g = nullptr;
   kernel_thread_ends();
-  sched.sysmon_ktid.store(0, std::memory_order_release);  // pairs with helpers_ended
+  sched.sysmon_alive.store(false, std::memory_order_release);  // pairs with helpers_ended
   return nullptr;
 }
 
@@ -329,7 +361,7 @@ void sysmon_mask_changed(uint64_t blocked) {
   // Asked again each time: what somebody else opens meanwhile is not waited for.
   while ((wanted_mask() & blocked & ~g_mask.load(std::memory_order_seq_cst)) != 0) {  // pairs with adopt_mask
     sched.sysmon_note.signal();
-    raw_syscall(SYS_sched_yield);
+    yield_cpu();
   }
 }
 
@@ -337,9 +369,26 @@ bool sysmon_takes(uint64_t signals) {
   return (signals & ~g_mask.load(std::memory_order_seq_cst)) != 0;  // pairs with adopt_mask
 }
 
+bool fence_all() {
+  bool expected = !sched.fence_on_enter && sched.started.load(std::memory_order_relaxed);
+  bool fenced = !expected || raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+  if (MN_UNLIKELY(!fenced)) fence_on_enter_from_now();
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter()'s, where it has one
+  return fenced;
+}
+
+// Who is just entering has read the flag as it was: the last membarrier is for them. If there is none they have long
+// entered by the time of the next look.
+void fence_on_enter_from_now() {
+  if (sched.fence_on_enter) return;
+  sched.fence_on_enter = true;
+  sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
+  if (sched.started.load(std::memory_order_relaxed)) raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
 // The registration waits for a grace period of RCU, 6 to 28 ms, once the process has a second kernel thread.
 void sysmon_prepare() {
-  bool have = (options.disable & kDisableMembarrier) == 0 &&
+  bool have = (options.disable & kDisableMembarrier) == 0 && may_use(kMembarrier) &&
               raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   sched.fence_on_enter = !have;
   if (!have) sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
@@ -350,7 +399,10 @@ int sysmon_start() {
   g_mask.store(kAllMasked, std::memory_order_relaxed);  // as that of the creator of threads
   wanted_mask();                                        // main's is asked for now, while it is not a handler's
   sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
-  return create_kernel_thread(sysmon_main, nullptr);
+  sched.sysmon_alive.store(true, std::memory_order_relaxed);
+  int error = create_kernel_thread(sysmon_main, nullptr);
+  if (error != 0) sched.sysmon_alive.store(false, std::memory_order_relaxed);
+  return error;
 }
 
 }  // namespace mn

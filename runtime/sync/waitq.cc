@@ -213,7 +213,7 @@ bool look_at_wait(const G* g, WaitRecord* record, void (*look)(const G* g, void*
   // Not lock(): an observer looks at a process of which a broken thread may hold it for ever.
   for (int tries = 0; !b->lock.try_lock(); ++tries) {
     if (tries == kObserverTries) return false;
-    raw_syscall(SYS_sched_yield);
+    yield_cpu();
   }
   const Waiter* w = g->waiter;
   bool waits = g->wait_key.load(std::memory_order_relaxed) == key && w != nullptr && w->state == WaitState::kQueued;

@@ -15,6 +15,7 @@
 
 #include <new>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
@@ -53,9 +54,9 @@ void wire(Adopted* a) {
   m->libc_tp = g->tp;
   m->cur = g;
   m->inside.store(0, std::memory_order_relaxed);
-  m->ktid.store(sys_gettid(), std::memory_order_relaxed);
+  m->ktid.store(static_cast<int>(g->tid), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
-  raw_syscall(SYS_prctl, PR_GET_NAME, sys_arg(g->name));
+  if (may_use(kQuestions)) raw_syscall(SYS_prctl, PR_GET_NAME, sys_arg(g->name));
   tls_g = g;
 }
 
@@ -129,9 +130,10 @@ void reap() {
 }
 
 MN_COLD G* adopt() {
-  if (sys_gettid() == sys_getpid() && sched.main_g == nullptr) {
+  if (sched.main_g == nullptr && sys_gettid() == sys_getpid()) {
     wire(&g_main);
     sched.main_g = &g_main.g;
+    sched.pid = sys_getpid();
     return &g_main.g;
   }
   Adopted* a = new_adopted();

@@ -24,7 +24,6 @@
 #include "runtime/thread/cancel.h"
 
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <signal.h>
 
 #include "runtime/os/kernel_action.h"
@@ -161,10 +160,7 @@ int thread_cancel(pthread_t t) {
   enter();
   if (!interrupt_wait(g)) {
     // Either we see that it runs, and where, or it sees the bit when it leaves.
-    if (sched.fence_on_enter)
-      std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter's
-    else
-      raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    fence_all();
     bool waits_for_signals = g->sigwaits.load(std::memory_order_relaxed) != 0;
     bool wanted = g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals || !main_is_led(g);
     // Natively who has disabled it is left alone; a call that never restarts would end.

@@ -99,6 +99,18 @@ MN_COLD int create_by_default(pthread_t* out, void* (*start)(void*), void* arg) 
   return standard.error() != 0 ? standard.error() : thread_create(out, standard.get(), start, arg);
 }
 
+// Where there is no memory it may be that of threads that are to run yet, or to end: natively the kernel runs them
+// beside their creator. Each turn must have ended one, or the next would not help either.
+G* get_when_others_end(const Request& r) {
+  for (;;) {
+    auto ended = [] { return threads_created() - static_cast<uint64_t>(threads_alive()); };
+    uint64_t before = ended();
+    thread_yield();
+    if (G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack)) return g;
+    if (ended() == before) return nullptr;
+  }
+}
+
 }  // namespace
 
 void threads_init() {
@@ -116,6 +128,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   NewPolicy policy;
   if (int error = policy_for_new(self, attr, &policy)) return error;
   G* g = gpool_get(r.stack_size, r.guard_size, r.user_stack);
+  if (MN_UNLIKELY(g == nullptr)) g = get_when_others_end(r);
   if (g == nullptr) {
     free_policy(policy.kernel);
     return EAGAIN;
@@ -131,9 +144,8 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   signals_begin(g);
   signals_opened(g->sigmask);
   if (r.detached) g->life.store(kDetached, std::memory_order_relaxed);
-  char* low = r.user_stack != nullptr ? g->stack_base : g->slot + g->guard_size;
-  size_t bytes = r.user_stack != nullptr ? r.stack_size : static_cast<size_t>(reinterpret_cast<char*>(g) - low);
-  context_make(&g->ctx, low, bytes, g_main, g);
+  StackRange stack = gpool_stack(g);
+  context_make(&g->ctx, stack.low, stack.bytes, g_main, g);
   *out = thread_of(g);
 
   M* m = enter();

@@ -34,7 +34,6 @@
 #include "runtime/thread/end.h"
 
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdlib.h>
 
 #include "runtime/arch/context.h"
@@ -98,7 +97,7 @@ void commit_end(M*, G* g, void*) {
 
 void say_that_main_ended() {
   g_main_ended.store(true, std::memory_order_seq_cst);  // pairs with exit_if_last
-  raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+  fence_all();
 }
 
 // What remains when the program's part of the thread is over.

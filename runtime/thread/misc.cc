@@ -139,13 +139,13 @@ int thread_sleep(const Deadline& deadline) {
 void thread_yield() {
   G* g = self_g();
   if (MN_UNLIKELY(g->wired)) {
-    raw_syscall(SYS_sched_yield);
+    yield_cpu();
     return;
   }
   enter();
   bool switched = yield_now();
   leave();
-  if (!switched && sched.n_idle_ps.load(std::memory_order_relaxed) == 0) raw_syscall(SYS_sched_yield);
+  if (!switched && sched.n_idle_ps.load(std::memory_order_relaxed) == 0) yield_cpu();
 }
 
 }  // namespace mn

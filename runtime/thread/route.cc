@@ -177,7 +177,7 @@ int note_for_process(int sig, const siginfo_t* info) {
     if (signal_has_taker(sig) || main_takes(sig)) return EAGAIN;
     // There are too many until sysmon has given them to the kernel.
     sched.sysmon_note.signal();
-    raw_syscall(SYS_sched_yield);
+    yield_cpu();
   }
 }
 
@@ -196,7 +196,7 @@ int take_process_signal(uint64_t set, siginfo_t* info) {
 }
 
 void wait_for_move() {
-  while (g_moving.held()) raw_syscall(SYS_sched_yield);
+  while (g_moving.held()) yield_cpu();
 }
 
 void route_signals() {

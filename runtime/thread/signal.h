@@ -30,9 +30,8 @@ int signal_process(pid_t pid, int sig, const sigval* value);
 
 // siginfo_t::si_code that tells a poke (signal_poke) from a signal. Observers mark their questions with it, too.
 constexpr int kPokeCode = -0x6d6e;
-inline bool is_poke(const siginfo_t* info) {
-  return info->si_code == kPokeCode;
-}
+// Once for each: on the thread that got it.
+bool is_poke(const siginfo_t* info);
 // What the kernel has for all handlers of the program.
 void on_signal(int sig, siginfo_t* info, void* context);
 

@@ -2,6 +2,7 @@
 // Sending signals to threads, and to this process.
 #include <errno.h>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/fault.h"
@@ -17,8 +18,8 @@ siginfo_t sent_by_us(int sig, int code, const sigval* value) {
   siginfo_t info{};
   info.si_signo = sig;
   info.si_code = code;
-  info.si_pid = sys_getpid();
-  info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
+  info.si_pid = sched.pid;
+  if (may_use(kQuestions)) info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
   if (value != nullptr) info.si_value = *value;
   return info;
 }
@@ -72,12 +73,32 @@ int signal_raise(int sig) {
   return noted ? signal_thread(::pthread_self(), sig, nullptr) : real.raise(sig) == 0 ? 0 : errno;
 }
 
+// The M is told beforehand: where a filter of the program's takes pthread_kill's call only the mark cannot be made, and
+// where too many signals are pending (RLIMIT_SIGPENDING) the kernel drops it.
 void signal_poke(M* m, int sig) {
-  siginfo_t info{};
-  info.si_signo = sig;
-  info.si_code = kPokeCode;
-  info.si_pid = sys_getpid();
-  raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), m->ktid.load(std::memory_order_relaxed), sig, sys_arg(&info));
+  int ktid = m->ktid.load(std::memory_order_relaxed);
+  m->poked.fetch_or(bit(sig), std::memory_order_relaxed);  // the kernel orders it before the signal
+  if (may_use(kMarkedSignals)) {
+    siginfo_t info{};
+    info.si_signo = sig;
+    info.si_code = kPokeCode;
+    info.si_pid = sys_getpid();
+    if (!refused(raw_syscall(SYS_rt_tgsigqueueinfo, info.si_pid, ktid, sig, sys_arg(&info)))) return;
+    means_lost.fetch_or(kMarkedSignals, std::memory_order_relaxed);
+  }
+  raw_syscall(SYS_tgkill, sched.pid, ktid, sig);
+}
+
+// That the M was poked is forgotten with the next signal of the number, which it may have been merged with.
+bool is_poke(const siginfo_t* info) {
+  G* g = this_g();
+  M* m = g != nullptr ? g->m.load(std::memory_order_relaxed) : nullptr;
+  uint64_t b = bit(info->si_signo);
+  bool poked = m != nullptr && (m->poked.load(std::memory_order_relaxed) & b) != 0;
+  if (poked) m->poked.fetch_and(~b, std::memory_order_relaxed);
+  if (info->si_code == kPokeCode) return true;
+  bool bare = info->si_code == SI_USER && info->si_pid == 0;
+  return poked && (bare || (info->si_code == SI_TKILL && !may_use(kMarkedSignals)));
 }
 
 }  // namespace mn

@@ -54,7 +54,7 @@ TEST_F(Gpool, HasTheStackThatWasAskedFor) {
   EXPECT_GE(g->stack_base, g->slot + g->guard_size);
   EXPECT_LT(static_cast<char*>(g->tp), g->stack_base + g->stack_size);
   EXPECT_GE(static_cast<char*>(g->tp) + mn::tcb_layout.size, g->stack_base);
-  EXPECT_EQ(g->stack_base + mn::gpool_stack_bytes(g), reinterpret_cast<char*>(g));
+  EXPECT_EQ(mn::gpool_stack(g).low + mn::gpool_stack(g).bytes, reinterpret_cast<char*>(g));
   // TLS, TCB and G take no more than two pages beyond the static TLS.
   EXPECT_GE(Usable(g) + mn::tcb_layout.static_size + 2 * kPage, stack_size_);
   memset(g->slot + g->guard_size, 0xa5, Usable(g));
@@ -187,7 +187,7 @@ TEST_F(Gpool, ProgramsOwnStackIsUsedAsItIs) {
   EXPECT_TRUE(g->user_stack);
   EXPECT_EQ(g->stack_base, memory.data());
   EXPECT_EQ(g->stack_size, memory.size());
-  EXPECT_EQ(mn::gpool_stack_bytes(g), memory.size());
+  EXPECT_EQ(mn::gpool_stack(g).bytes, memory.size());
   auto* tp = static_cast<char*>(g->tp);
   EXPECT_TRUE(tp < memory.data() || tp >= memory.data() + memory.size()) << "only TLS and TCB are ours";
   Put(g);

@@ -266,13 +266,7 @@ TEST_F(Tcb, SpecificDataAreOnesOwnAndGoneForTheNext) {
 TEST_F(Tcb, StackFieldsAreFoundInAThreadOfLibcs) {
   size_t found = 0;
   std::thread([&] {
-    pthread_attr_t attr;
-    void* base = nullptr;
-    size_t size = 0;
-    pthread_getattr_np(pthread_self(), &attr);
-    pthread_attr_getstack(&attr, &base, &size);
-    pthread_attr_destroy(&attr);
-    mn::tcb_find_stackblock(base, size);
+    mn::tcb_find_stackblock();
     found = mn::tcb_layout.stackblock;
   }).join();
   ASSERT_NE(found, 0u);

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What libmn can do without. A program may confine itself by a seccomp filter that lets through what it needs and
+// refuses the rest, or kills for it; what libmn calls beside is not on its list (docs/confinement.md has them all). So
+// libmn reads the filter, as it is installed, and asks it about its own calls: what it does not allow is not called
+// again. A filter that was there before the process, or that is installed past libc, is not seen; where it refuses,
+// the refusal says so (refused()).
+//
+// A means that was given up does not come back: filters cannot be taken off.
+#pragma once
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+
+#include "runtime/base/check.h"
+
+namespace mn {
+
+enum Means : uint32_t {
+  kReadiness = 1,        // calls that attempt without blocking, and epoll; without: calls block their Ms (shim/io.h)
+  kMembarrier = 2,       // without: enter() has a fence (sched.h)
+  kSignalling = 4,       // preemption by a signal; without: the P is taken from who computes (sysmon.cc)
+  kProc = 8,             // the state of kernel threads; without: by their CPU time
+  kThreadClocks = 16,    // that; without: who has not switched for a turn loses the P
+  kYield = 32,           // sched_yield; without: a futex that times out
+  kQuestions = 64,       // what is only asked to do better: names, user ids, limits; without: as if there were limits
+  kMarkedSignals = 128,  // pokes (thread/signal.h) with a mark; without: the M remembers that it was poked
+  kOutput = 256,         // of what MN_STATS and its like print; without: nothing is printed
+  kAdvice = 512,         // madvise; without: guards by mprotect, nothing is given back while its slot is kept
+};
+
+extern std::atomic<uint32_t> means_lost;
+
+inline bool may_use(uint32_t means) {
+  return MN_LIKELY((means_lost.load(std::memory_order_relaxed) & means) == 0);
+}
+
+// Which means a filter takes away. Its instructions are valid (the kernel checks them afterwards), or all are.
+uint32_t means_taken_by(const sock_filter* filter, unsigned count);
+// By the classic BPF of seccomp(2): whether it lets the call through. Public for its test.
+bool filter_allows(const sock_filter* filter, unsigned count, const seccomp_data& call);
+
+// The answer of a filter, which may be any error, most often one of these. The calls that we look at give them for no
+// other reason, or it does no harm.
+inline bool refused(long result) {
+  return result == -EPERM || result == -EACCES || result == -ENOSYS;
+}
+
+// Offers the CPU to others.
+void yield_cpu();
+
+}  // namespace mn
