@@ -91,7 +91,7 @@ void learn_contexts() {
   ResolverContext* made = g_get_context(&state);
   if (made == nullptr) return;
   char* tp = static_cast<char*>(thread_pointer());
-  for (size_t at = 0; at + sizeof made <= tcb_layout.libc_tls_size; at += sizeof made) {
+  for (size_t at = 0; at + sizeof(uintptr_t) <= tcb_layout.libc_tls_size; at += sizeof(uintptr_t)) {
     ptrdiff_t offset = tcb_layout.libc_tls + static_cast<ptrdiff_t>(at);
     if (variable<ResolverContext*>(tp, offset) == made) g_context = offset;
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Birth of a thread.
 //
-// What glibc does for it (pthread_create.c, allocatestack.c, descr.h; 2.34 to 2.43), and where that is done here. end.cc
-// has the other half, libc_state.h what of a TCB is the next thread's.
+// What glibc does for it (pthread_create.c, allocatestack.c, descr.h; 2.34 to 2.43), and where that is done here.
+// end.cc has the other half, libc_state.h what of a TCB is the next thread's.
 //
 //   in pthread_create
 //     first thread: SIGSETXID's handler, no longer  by libc, when it makes the first kernel thread (ms.cc)
