@@ -49,7 +49,7 @@ void commit_to_leader(M*, G* prev, void*) {
 void wait_for_ends() {
   for (auto& ending : g_ending) {
     const int ktid = ending.exchange(0, std::memory_order_relaxed);
-    while (ktid != 0 && raw_syscall(SYS_tgkill, sys_getpid(), ktid, 0) == 0) raw_syscall(SYS_sched_yield);
+    while (ktid != 0 && raw_syscall(SYS_tgkill, sys_getpid(), ktid, 0) == 0) yield_cpu();
   }
 }
 
@@ -90,7 +90,7 @@ bool sched_stop() {
   m = leader;
   while (!helpers_ended()) {
     wake_idle_ms();
-    raw_syscall(SYS_sched_yield);
+    yield_cpu();
   }
   wait_for_ends();
   if (P* p = m->p) {

@@ -94,11 +94,10 @@ void aways_reset_after_fork() {
   if (g_lock.reset_after_fork()) g_free = {};
 }
 
-bool come_back(Bucket* b, Waiter* w, const WaitOptions& options) {
-  Away* away = std::exchange(options.member->away, nullptr);
+MN_NOINLINE bool come_back(Bucket* b, Waiter* w, Away* away) {
   if (away->state == WaitState::kWoken) {
     w->state = WaitState::kWoken;
-  } else if (w->state == WaitState::kTimedOut || (w->cancels && cancel_wanted(w->g))) {
+  } else if (w->state == WaitState::kTimedOut || (w->stays == Stays::kUntilCancelled && cancel_wanted(w->g))) {
     remove_waiter(b, away);
     drop_counter(w->counter);
     if (w->state == WaitState::kFresh) w->state = WaitState::kInterrupted;
@@ -109,7 +108,7 @@ bool come_back(Bucket* b, Waiter* w, const WaitOptions& options) {
   return w->state == WaitState::kFresh;
 }
 
-void go_away(Waiter* w, const WaitOptions& options) {
+MN_NOINLINE void go_away(Waiter* w) {
   Away* away = new_away(w);
   Bucket* b = bucket_of(w->key);
   SpinGuard guard(b->lock);
@@ -117,7 +116,6 @@ void go_away(Waiter* w, const WaitOptions& options) {
     if (away != nullptr) free_away(away);
   } else if (away != nullptr) {
     replace_waiter(b, w, away);
-    options.member->away = away;
   } else {
     remove_waiter(b, w);
     drop_counter(w->counter);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands in a queue for a member (member.h) whose thread runs a signal handler. It does not lie on the thread's
-// stack, for a handler may leave by a jump: then it stays, takes a wake-up that nobody else wants, and is forgotten
-// when the thread ends, or is about to have many.
+// stack, for a handler may leave in ways that no guard sees (setcontext, a changed ucontext): then it stays, takes a
+// wake-up that nobody else wants, and is forgotten when the thread ends, or is about to have many.
 #pragma once
 
 #include "runtime/sync/waitq.h"
@@ -26,8 +26,8 @@ void aways_reset_after_fork();
 
 // For wait_on(). A member that was interrupted leaves something in the queue in its stead, and stays kAway. Unless it
 // was woken meanwhile; or there is no memory: then it has left, as if it were not a member. No bucket is locked.
-void go_away(Waiter* w, const WaitOptions& options);
+void go_away(Waiter* w);
 // It has run its handlers and takes its place in the queue again. False: its wait is over. With the bucket locked.
-bool come_back(Bucket* b, Waiter* w, const WaitOptions& options);
+bool come_back(Bucket* b, Waiter* w, Away* away);
 
 }  // namespace mn

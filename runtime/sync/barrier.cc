@@ -8,35 +8,37 @@
 namespace mn {
 
 int barrier_wait(pthread_barrier_t* barrier) {
-  auto* b = reinterpret_cast<BarrierLayout*>(barrier);
-  Fifo<G, &G::next> woken;
-  bool last = false, counted = false;
-  unsigned round = 0;
-  auto arrive = [&] {
-    if (counted) return b->current_round == round;
-    counted = true;
-    round = b->current_round;
-    if (++b->in != b->count) return true;
-    last = true;
-    b->in = 0;
-    ++b->current_round;
-    Bucket* bucket = bucket_of(b);
-    while (take_member(bucket, b, &woken)) {
+  struct Arrival {
+    BarrierLayout* b;
+    Fifo<G, &G::next> woken{};
+    unsigned round = 0;
+    bool last = false;
+
+    bool waits() {
+      round = b->current_round;
+      if (++b->in != b->count) return true;
+      last = true;
+      b->in = 0;
+      ++b->current_round;
+      Bucket* bucket = bucket_of(b);
+      for (G* g; take_member(bucket, b, &g);)
+        if (g != nullptr) woken.push_back(g);
+      return false;
     }
-    return false;
-  };
-  WaitHooks hooks{[](void* a) { return (*static_cast<decltype(arrive)*>(a))(); }, &arrive};
-  WaitOptions how{.kind = WaitKind::kBarrier, .cancels = false};
+  } a{reinterpret_cast<BarrierLayout*>(barrier)};
+  WaitHooks hooks{[](void* arrival) { return static_cast<Arrival*>(arrival)->waits(); }, &a};
+  WaitOptions how{.kind = WaitKind::kBarrier, .stays = Stays::kAlways};
   enter();
-  // EINTR: there was no memory to stay in the queue.
-  while (wait_as_member(
-             b, how, hooks, [](void*) {}, nullptr) == EINTR) {
+  auto undo = [](void*) {};
+  int result = wait_as_member(a.b, how, hooks, {undo, nullptr});
+  while (MN_UNLIKELY(result == EINTR)) {  // there was no memory to stay in the queue
     leave();
     enter();
+    result = wait_if(a.b, {.kind = WaitKind::kBarrier}, [&a] { return a.b->current_round == a.round; });
   }
-  while (G* g = woken.pop_front()) ready(g, Place::kTail);
+  while (G* g = a.woken.pop_front()) ready(g, Place::kTail);
   leave();
-  return last ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
+  return a.last ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
 }
 
 }  // namespace mn

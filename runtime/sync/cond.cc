@@ -61,8 +61,10 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
     auto* waiting = static_cast<Waiting*>(arg);
     if (!left_by_jump()) mutex_reacquire(waiting->mutex, waiting->depth);
   };
+  WaitOptions how{
+      .deadline = deadline, .counter = waiters(c), .kind = WaitKind::kCond, .stays = Stays::kUntilCancelled};
   enter();
-  int result = wait_as_member(c, {deadline, waiters(c), WaitKind::kCond}, w.hooks, undo, &w);
+  int result = wait_as_member(c, how, w.hooks, {undo, &w});
   if (MN_UNLIKELY(w.error != 0)) {
     leave();
     return w.error;
@@ -78,10 +80,10 @@ void cond_signal(pthread_cond_t* c) {
   enter();
   Bucket* b = bucket_of(c);
   b->lock.lock();
-  Fifo<G, &G::next> woken;
-  if (take_member(b, c, &woken)) add(waiters(c), -1);
+  G* g;
+  if (take_member(b, c, &g)) add(waiters(c), -1);
   b->lock.unlock();
-  if (G* g = woken.pop_front()) ready(g);
+  if (g != nullptr) ready(g);
   leave();
 }
 
@@ -91,8 +93,8 @@ void cond_broadcast(pthread_cond_t* c) {
   Bucket* b = bucket_of(c);
   Fifo<G, &G::next> woken;
   b->lock.lock();
-  while (take_member(b, c, &woken)) {
-  }
+  for (G* g; take_member(b, c, &g);)
+    if (g != nullptr) woken.push_back(g);
   std::atomic_ref<uint32_t>(*waiters(c)).store(0, std::memory_order_relaxed);
   b->lock.unlock();
   if (woken.size() == 1) {

@@ -9,42 +9,33 @@ namespace {
 
 struct Absence {
   Away* away;
-  void (*undo)(void*);
-  void* undo_arg;
+  OnLeaving leaving;
 };
 
-// Outside; the thread unwinds.
+// Outside.
 void give_up(void* arg) {
   auto* absence = static_cast<Absence*>(arg);
   enter();
   forget_away(absence->away);
   leave();
-  absence->undo(absence->undo_arg);
+  absence->leaving.undo(absence->leaving.arg);
 }
 
-MN_NOINLINE int go_on(const void* key, WaitOptions how, Absence absence) {
-  Membership member{absence.away};
-  how.member = &member;
-  int result = 0;
+}  // namespace
+
+MN_NOINLINE int wait_after_handlers(const void* key, Deadline deadline, uint32_t* counter, WaitKind kind, Stays stays,
+                                    OnLeaving l) {
+  WaitOptions how{.deadline = deadline, .counter = counter, .kind = kind, .stays = stays};
   WaitHooks none;
-  while (member.away != nullptr) {
-    absence.away = member.away;
+  int result = kWentAway;
+  while (result == kWentAway) {
+    how.back = this_g()->away;
+    Absence absence{how.back, l};
     leave_guarded(give_up, &absence);
     enter();
     result = wait_on(key, how, none);
   }
   return result;
-}
-
-}  // namespace
-
-int wait_as_member(const void* key, const WaitOptions& how, WaitHooks& hooks, void (*undo)(void*), void* undo_arg) {
-  Membership member;
-  WaitOptions options = how;
-  options.member = &member;
-  int result = wait_on(key, options, hooks);
-  if (MN_LIKELY(member.away == nullptr)) return result;
-  return go_on(key, how, {member.away, undo, undo_arg});
 }
 
 }  // namespace mn

@@ -17,8 +17,21 @@
 
 namespace mn {
 
-// As wait_on(); EINTR: the thread was cancelled, or there was no memory. When handlers run they do so here, outside.
-// They may leave by unwinding (a cancellation, an exception): then `undo` runs, outside, and the wait is given up.
-int wait_as_member(const void* key, const WaitOptions& how, WaitHooks& hooks, void (*undo)(void*), void* undo_arg);
+// What to do when a handler is left by a jump or by unwinding; called outside.
+struct OnLeaving {
+  void (*undo)(void* arg);
+  void* arg;
+};
+
+// Not by WaitOptions, which a caller that never gets here need not have in memory.
+int wait_after_handlers(const void* key, Deadline deadline, uint32_t* counter, WaitKind kind, Stays stays, OnLeaving l);
+
+// As wait_on(); EINTR: the thread was cancelled, or there was no memory. When handlers run they do so here, outside;
+// when one is left the wait is given up, before `undo`.
+MN_INLINE int wait_as_member(const void* key, const WaitOptions& how, WaitHooks& hooks, OnLeaving l) {
+  int result = wait_on(key, how, hooks);
+  if (MN_LIKELY(result != kWentAway)) return result;
+  return wait_after_handlers(key, how.deadline, how.counter, how.kind, how.stays, l);
+}
 
 }  // namespace mn

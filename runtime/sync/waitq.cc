@@ -7,9 +7,132 @@
 #include "runtime/sync/away.h"
 
 namespace mn {
+
+constinit Bucket wait_buckets[kWaitBuckets];
+
 namespace {
 
-constexpr int kObserverTries = 1000;
+// As the kernel's futexes: a real-time thread waits behind its equals, and before all others. False: its place is the
+// end.
+bool insert_by_priority(Bucket* b, Waiter* head, Waiter* w) {
+  Waiter* after = head;
+  while (after != nullptr && after->g->priority >= w->g->priority) after = after->next;
+  if (after == nullptr) return false;
+  w->next = after;
+  w->prev = after->prev;
+  after->prev = w;
+  if (w->prev != nullptr) {
+    w->prev->next = w;
+    return true;
+  }
+  Waiter** link = &b->queues;
+  while (*link != head) link = &(*link)->next_queue;
+  *link = w;
+  w->next_queue = head->next_queue;
+  w->tail = head->tail;
+  return true;
+}
+
+}  // namespace
+
+Bucket* bucket_of(const void* key) {
+  // Fibonacci hashing. The low three bits are dropped: two words of one 8-byte unit share a bucket, which the
+  // reader-writer lock relies on.
+  uint64_t h = (reinterpret_cast<uint64_t>(key) >> 3) * 0x9e3779b97f4a7c15u;
+  return &wait_buckets[h >> (64 - kWaitBucketBits)];
+}
+
+Bucket* lock_bucket_of(Waiter* w) {
+  for (;;) {
+    // Relaxed: looked at again under the lock.
+    const void* key = std::atomic_ref<const void*>(w->key).load(std::memory_order_relaxed);
+    Bucket* b = bucket_of(key);
+    b->lock.lock();
+    if (MN_LIKELY(w->key == key)) return b;
+    b->lock.unlock();
+  }
+}
+
+void remove_waiter(Bucket* b, Waiter* w) {
+  if (w->prev != nullptr) {
+    w->prev->next = w->next;
+    if (w->next != nullptr)
+      w->next->prev = w->prev;
+    else
+      first_waiter(b, w->key)->tail = w->prev;
+    return;
+  }
+  Waiter** link = &b->queues;
+  while (*link != w) link = &(*link)->next_queue;
+  Waiter* heir = w->next;
+  if (heir == nullptr) {
+    *link = w->next_queue;
+    return;
+  }
+  heir->prev = nullptr;
+  heir->tail = w->tail;
+  heir->next_queue = w->next_queue;
+  *link = heir;
+}
+
+void append_waiter(Bucket* b, Waiter* w) {
+  w->next = nullptr;
+  if (Waiter* head = first_waiter(b, w->key)) {
+    if (MN_UNLIKELY(w->g->priority != 0) && insert_by_priority(b, head, w)) return;
+    w->prev = head->tail;
+    head->tail->next = w;
+    head->tail = w;
+    return;
+  }
+  w->prev = nullptr;
+  w->tail = w;
+  w->next_queue = b->queues;
+  b->queues = w;
+}
+
+// Relaxed: the bucket's lock orders it; primitives look at their counter without the lock as a hint.
+void drop_counter(uint32_t* counter) {
+  if (counter == nullptr) return;
+  std::atomic_ref<uint32_t>(*counter).fetch_sub(1, std::memory_order_relaxed);
+}
+
+void finish_wait(Bucket* b, Waiter* w, WaitState state) {
+  remove_waiter(b, w);
+  if (state != WaitState::kWoken) drop_counter(w->counter);
+  w->state = state;
+  w->g->waiter = nullptr;
+}
+
+Waiter* next_parked(Waiter* w) {
+  while (w != nullptr && w->state == WaitState::kAway) w = w->next;
+  return w;
+}
+
+void move_waiter(Bucket* from, Waiter* w, Bucket* to, const void* key) {
+  remove_waiter(from, w);
+  std::atomic_ref<const void*>(w->key).store(key, std::memory_order_relaxed);
+  // interrupt_wait looks again under the lock.
+  if (w->state == WaitState::kQueued) w->g->wait_key.store(key, std::memory_order_relaxed);
+  append_waiter(to, w);
+}
+
+void replace_waiter(Bucket* b, Waiter* w, Waiter* heir) {
+  heir->next = w->next;
+  heir->prev = w->prev;
+  if (w->next != nullptr) w->next->prev = heir;
+  if (w->prev != nullptr) {
+    w->prev->next = heir;
+    if (w->next == nullptr) first_waiter(b, w->key)->tail = heir;
+    return;
+  }
+  heir->tail = w->next != nullptr ? w->tail : heir;
+  heir->next_queue = w->next_queue;
+  Waiter** link = &b->queues;
+  while (*link != w) link = &(*link)->next_queue;
+  *link = heir;
+}
+
+namespace {
 
 void fire(Timer* timer) {
   auto* w = reinterpret_cast<Waiter*>(reinterpret_cast<char*>(timer) - offsetof(Waiter, timer));
@@ -24,18 +147,18 @@ void fire(Timer* timer) {
   if (g != nullptr) ready(g, Place::kTail);
 }
 
-bool must_look_up(const G* g) {
+MN_INLINE bool must_look_up(const G* g) {
   // Seq_cst loads: the waker's store precedes its look at wait_key, ours the other way round; the exchange of the
   // bucket's lock in between is the StoreLoad fence. They pair with note_signal and thread_cancel (cancel.cc).
   bool cancelled = g->cancel_poke.load(std::memory_order_seq_cst);
   uint64_t due = g->sigpend.load(std::memory_order_seq_cst) & ~g->sigmask;  // as above
-  if (MN_LIKELY(due == 0 && !cancelled)) return false;
-  return (due & ~kCancelBit) != 0 || cancel_wanted(g);
+  return MN_UNLIKELY(due != 0 || cancelled) && ((due & ~kCancelBit) != 0 || cancel_wanted(g));
 }
 
 // A queued one, whose thread has something to look up.
 void interrupt_locked(Bucket* b, Waiter* w) {
-  if (!w->member || (w->cancels && cancel_wanted(w->g))) return finish_wait(b, w, WaitState::kInterrupted);
+  if (w->stays == Stays::kNo || (w->stays == Stays::kUntilCancelled && cancel_wanted(w->g)))
+    return finish_wait(b, w, WaitState::kInterrupted);
   w->state = WaitState::kAway;
   w->g->waiter = nullptr;
 }
@@ -52,7 +175,7 @@ void commit_wait(M*, G* g, void* arg) {
   auto after = c.hooks->after;
   void* after_arg = c.hooks->after_arg;
   // A signal may have come after the last look: it was deferred, and its sender found no wait to end.
-  bool interrupted = c.waiter != nullptr && !g->wired && must_look_up(g);
+  bool interrupted = must_look_up(g) && c.waiter != nullptr && !g->wired;
   if (MN_UNLIKELY(interrupted)) interrupt_locked(c.bucket, c.waiter);
   c.bucket->lock.unlock();
   if (after != nullptr) after(after_arg);
@@ -90,12 +213,13 @@ void sleep_wired(G* g, Waiter* w, const WaitOptions& options, const Commitment& 
 
 // With the bucket locked, before it is queued. False: it does not wait, for the reason that its state says.
 MN_INLINE bool begin_wait(Bucket* b, Waiter* w, const WaitOptions& options) {
-  if (MN_UNLIKELY(options.member != nullptr && options.member->away != nullptr)) {
-    if (!come_back(b, w, options)) return false;
+  if (MN_UNLIKELY(options.back != nullptr)) {
+    if (!come_back(b, w, options.back)) return false;
   } else if (w->state == WaitState::kTimedOut) {
     drop_counter(w->counter);
     return false;
-  } else if (MN_UNLIKELY(w->member ? w->cancels && cancel_wanted(w->g) : must_look_up(w->g))) {
+  } else if (MN_UNLIKELY(w->stays == Stays::kNo ? must_look_up(w->g)
+                                                : w->stays == Stays::kUntilCancelled && cancel_wanted(w->g))) {
     // A member waits even so: commit_wait() makes it go away from there.
     w->state = WaitState::kInterrupted;
     drop_counter(w->counter);
@@ -124,8 +248,7 @@ MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& h
   w.counter = options.counter;
   w.bits = options.bits;
   w.kind = options.kind;
-  w.member = options.member != nullptr;
-  w.cancels = options.cancels;
+  w.stays = options.stays;
   w.since = sched.coarse_now.load(std::memory_order_relaxed);
   Bucket* b = bucket_of(key);
   TimerHeap* heap = nullptr;
@@ -160,8 +283,8 @@ MN_FLATTEN int wait_on(const void* key, const WaitOptions& options, WaitHooks& h
   if (w.state == WaitState::kTimedOut) return ETIMEDOUT;
   // Now it knows.
   if (!tcb_cancel_disabled(g->tp)) g->cancel_poke.store(false, std::memory_order_relaxed);
-  if (w.state == WaitState::kAway) go_away(&w, options);
-  return w.state == WaitState::kWoken ? 0 : EINTR;
+  if (w.state == WaitState::kAway) go_away(&w);
+  return w.state == WaitState::kWoken ? 0 : w.state == WaitState::kAway ? kWentAway : EINTR;
 }
 
 int wake(const void* key, int count, WaitKind kind) {
@@ -204,25 +327,6 @@ bool interrupt_wait(G* g) {
     if (interrupts) ready(g, Place::kNext);
     return interrupts;
   }
-}
-
-bool look_at_wait(const G* g, WaitRecord* record, void (*look)(const G* g, void* arg), void* arg) {
-  const void* key = g->wait_key.load(std::memory_order_relaxed);
-  if (key == nullptr) return false;
-  Bucket* b = bucket_of(key);
-  // Not lock(): an observer looks at a process of which a broken thread may hold it for ever.
-  for (int tries = 0; !b->lock.try_lock(); ++tries) {
-    if (tries == kObserverTries) return false;
-    yield_cpu();
-  }
-  const Waiter* w = g->waiter;
-  bool waits = g->wait_key.load(std::memory_order_relaxed) == key && w != nullptr && w->state == WaitState::kQueued;
-  if (waits) {
-    *record = {key, w->kind, w->since, w->timer.when};
-    if (look != nullptr) look(g, arg);
-  }
-  b->lock.unlock();
-  return waits;
 }
 
 }  // namespace mn

@@ -57,6 +57,10 @@ enum class WaitKind : uint8_t {
 constexpr int kWaitKinds = static_cast<int>(WaitKind::kDescriptor) + 1;
 static_assert(kWaitKinds <= kMostWaitKinds);
 
+// Whether a waiter stays in the queue while its thread runs handlers (member.h), kAway and not kInterrupted: until it
+// is cancelled, or whatever comes.
+enum class Stays : uint8_t { kNo, kUntilCancelled, kAlways };
+
 struct Waiter {
   const void* key = nullptr;
   G* g = nullptr;
@@ -64,8 +68,7 @@ struct Waiter {
   uint32_t bits = ~0u;          // what it waits for, to the primitive's taste
   WaitState state = WaitState::kFresh;
   WaitKind kind = WaitKind::kOther;
-  bool member = false;     // goes to kAway, not to kInterrupted, for a handler;
-  bool cancels = true;     // but for a cancellation
+  Stays stays = Stays::kNo;
   int64_t since = 0;       // Sched::coarse_now
   Waiter* next = nullptr;  // in its queue
   Waiter* prev = nullptr;
@@ -79,20 +82,51 @@ struct Bucket {
   Waiter* queues = nullptr;
 };
 
+constexpr int kWaitBucketBits = 16;
+constexpr int kWaitBuckets = 1 << kWaitBucketBits;
+extern Bucket wait_buckets[kWaitBuckets];
 Bucket* bucket_of(const void* key);
 // Locked; of a waiter that is not locked yet and may be moved at any time.
 Bucket* lock_bucket_of(Waiter* w);
 
 // All with the bucket's lock held.
-Waiter* first_waiter(Bucket* b, const void* key);
+inline Waiter* first_waiter(Bucket* b, const void* key) {
+  Waiter* w = b->queues;
+  while (w != nullptr && w->key != key) w = w->next_queue;
+  return w;
+}
+// The next that is parked, from w on.
+Waiter* next_parked(Waiter* w);
 void remove_waiter(Bucket* b, Waiter* w);
 void append_waiter(Bucket* b, Waiter* w);
-// Takes the oldest that is parked off the queue and marks it woken; the caller readies its G. Null: nobody is.
-G* take_waiter(Bucket* b, const void* key);
-// The same of a queue with members (member.h): if nobody is parked, one that is away. False: nobody waits.
-bool take_member(Bucket* b, const void* key, Fifo<G, &G::next>* woken);
-// The same of one that is queued.
-G* take_this_waiter(Bucket* b, Waiter* w);
+// Takes one that is parked off and marks it woken; the caller readies its G.
+inline G* take_this_waiter(Bucket* b, Waiter* w) {
+  remove_waiter(b, w);
+  w->state = WaitState::kWoken;
+  w->g->waiter = nullptr;
+  return w->g;
+}
+// The same of the oldest that is parked. Null: nobody is.
+inline G* take_waiter(Bucket* b, const void* key) {
+  Waiter* w = first_waiter(b, key);
+  if (w != nullptr && MN_UNLIKELY(w->state == WaitState::kAway)) w = next_parked(w);
+  return w != nullptr ? take_this_waiter(b, w) : nullptr;
+}
+// The same of a queue with members (member.h): if nobody is parked, one that is away, and *parked is null. False:
+// nobody waits.
+inline bool take_member(Bucket* b, const void* key, G** parked) {
+  Waiter* first = first_waiter(b, key);
+  *parked = nullptr;
+  if (first == nullptr) return false;
+  Waiter* w = MN_LIKELY(first->state != WaitState::kAway) ? first : next_parked(first);
+  if (MN_LIKELY(w != nullptr)) {
+    *parked = take_this_waiter(b, w);
+    return true;
+  }
+  remove_waiter(b, first);
+  first->state = WaitState::kWoken;
+  return true;
+}
 // To the end of another queue; both buckets are locked.
 void move_waiter(Bucket* from, Waiter* w, Bucket* to, const void* key);
 // `heir` takes the place of w, as a copy of it.
@@ -105,18 +139,14 @@ void drop_counter(uint32_t* counter);  // null: it has none
 bool cancel_wanted(const G* g);
 
 struct Away;
-// What a member of a queue keeps between the parts of its wait.
-struct Membership {
-  Away* away = nullptr;
-};
 
 struct WaitOptions {
   Deadline deadline{};
   uint32_t* counter = nullptr;
   WaitKind kind = WaitKind::kOther;
   uint32_t bits = ~0u;
-  bool cancels = true;           // of a member: a cancellation ends the wait
-  Membership* member = nullptr;  // by member.cc only
+  Stays stays = Stays::kNo;
+  Away* back = nullptr;  // of a member that was away: what stood in the queue for it
 };
 
 // before(arg) runs under the bucket's lock just before the thread is queued; false: do not wait (EAGAIN). It may set
@@ -131,6 +161,8 @@ struct WaitHooks {
 
 // Inside. Returns 0 (woken), EAGAIN (before() said no), ETIMEDOUT, or EINTR: a signal handler wants to run, which
 // leave() does, or the thread was cancelled and has not disabled that. Who cannot end with EINTR waits again.
+// kWentAway: a handler wants to run in the midst of the wait, for which this_g()->away stands in the queue.
+constexpr int kWentAway = -1;
 int wait_on(const void* key, const WaitOptions& how, WaitHooks& hooks);
 
 template <class Check>

@@ -68,6 +68,10 @@ void give_up(void* arg) {
   leave();
 }
 
+MN_NOINLINE void go_on_guarded(Join* join) {
+  call_guarded(go_on, join, give_up, join);
+}
+
 bool cancelled_and_enabled(const G* g) {
   return g->cancelled.load(std::memory_order_relaxed) && !tcb_cancel_disabled(g->tp);
 }
@@ -95,7 +99,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
   cancel_hold();
   enter();
   join.await();
-  if (MN_UNLIKELY(join.error == EINTR)) call_guarded(go_on, &join, give_up, &join);
+  if (MN_UNLIKELY(join.error == EINTR)) go_on_guarded(&join);
   if (join.error == 0) {
     // Acquire: pairs with the release of kDead in end.cc.
     std::atomic_thread_fence(std::memory_order_acquire);
