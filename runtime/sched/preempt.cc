@@ -146,6 +146,15 @@ bool is_ours(const siginfo_t* info) {
   return info->si_code == kDirectCode || (info->si_code == SI_TIMER && info->si_value.sival_ptr == &g_libcs);
 }
 
+// Main's TCB stands for the process's first kernel thread in libc's list of threads, until main is bound to another and
+// its TCB has the id of that one (wire.cc): it then comes here beside the request for the thread's own TCB, which libc
+// has marked in turn, and is passed on to the first.
+bool meant_for_first(const G* g, const M* m) {
+  constexpr int kSetxid = 1 << 6;  // nptl/descr.h, SETXID_BITMASK
+  if (g != sched.main_g || !g->bound || m->libc_tp == g->tp) return false;
+  return (tcb_cancelhandling(m->libc_tp) & kSetxid) == 0 && (tcb_cancelhandling(g->tp) & kSetxid) != 0;
+}
+
 // With the thread pointer that libc gave to this kernel thread; all signals are blocked meanwhile.
 void pass_to_libc(int sig, siginfo_t* info, void* context) {
   auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
@@ -153,8 +162,14 @@ void pass_to_libc(int sig, siginfo_t* info, void* context) {
   G* g = this_g();
   void* present = thread_pointer();
   M* m = g != nullptr ? g->m.load(std::memory_order_relaxed) : nullptr;
-  if (m == nullptr || m->libc_tp == nullptr || m->libc_tp == present) return libcs(sig, info, context);
-  set_thread_pointer(m->libc_tp);
+  if (m == nullptr || m->libc_tp == nullptr) return libcs(sig, info, context);
+  void* its = m->libc_tp;
+  if (meant_for_first(g, m)) {
+    if (raw_syscall(SYS_tgkill, sys_getpid(), sys_getpid(), sig) == 0) return;
+    its = g->tp;  // it has ended
+  }
+  if (its == present) return libcs(sig, info, context);
+  set_thread_pointer(its);
   libcs(sig, info, context);
   set_thread_pointer(present);
 }
