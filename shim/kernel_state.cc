@@ -91,7 +91,7 @@ MN_SHIM int iopl(int level) {
 namespace {
 
 id_t kernels(__priority_which_t which, id_t who) {
-  if (which != PRIO_PROCESS || who != static_cast<id_t>(sys_getpid()) || sched.main_g == nullptr) return who;
+  if (which != PRIO_PROCESS || who != static_cast<id_t>(sched.pid) || sched.main_g == nullptr) return who;
   if (sched.main_g == this_g()) return 0;
   const M* m = sched.main_g->wired ? sched.main_g->m.load(std::memory_order_relaxed) : nullptr;
   return m != nullptr ? static_cast<id_t>(m->ktid.load(std::memory_order_relaxed)) : who;

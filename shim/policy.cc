@@ -13,20 +13,33 @@
 
 using namespace mn;
 
+namespace {
+
+int error_of(int result) {
+  return result == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+// A child of vfork is no thread of its parent's: what it asks for itself is its own.
 MN_SHIM int pthread_getschedparam(pthread_t t, int* policy, sched_param* param) {
-  return on_here() ? thread_getschedparam(t, policy, param) : real.pthread_getschedparam(t, policy, param);
+  return on() ? thread_getschedparam(t, policy, param) : real.pthread_getschedparam(t, policy, param);
 }
 MN_SHIM int pthread_setschedparam(pthread_t t, int policy, const sched_param* param) {
-  return on_here() ? thread_setschedparam(t, policy, param) : real.pthread_setschedparam(t, policy, param);
+  if (in_vfork_child()) return error_of(real.sched_setscheduler(0, policy, param));
+  return on() ? thread_setschedparam(t, policy, param) : real.pthread_setschedparam(t, policy, param);
 }
 MN_SHIM int pthread_setschedprio(pthread_t t, int priority) {
-  return on_here() ? thread_setschedprio(t, priority) : real.pthread_setschedprio(t, priority);
+  const sched_param param{priority};
+  if (in_vfork_child()) return error_of(real.sched_setparam(0, &param));
+  return on() ? thread_setschedprio(t, priority) : real.pthread_setschedprio(t, priority);
 }
 MN_SHIM int pthread_getaffinity_np(pthread_t t, size_t size, cpu_set_t* cpus) {
-  return on_here() ? thread_getaffinity(t, size, cpus) : real.pthread_getaffinity_np(t, size, cpus);
+  return on() ? thread_getaffinity(t, size, cpus) : real.pthread_getaffinity_np(t, size, cpus);
 }
 MN_SHIM int pthread_setaffinity_np(pthread_t t, size_t size, const cpu_set_t* cpus) {
-  return on_here() ? thread_setaffinity(t, size, cpus) : real.pthread_setaffinity_np(t, size, cpus);
+  if (in_vfork_child()) return error_of(real.sched_setaffinity(0, size, cpus));
+  return on() ? thread_setaffinity(t, size, cpus) : real.pthread_setaffinity_np(t, size, cpus);
 }
 
 namespace {

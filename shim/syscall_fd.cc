@@ -8,6 +8,7 @@
 
 #include "runtime/io/close.h"
 #include "runtime/io/fd.h"
+#include "runtime/os/syscall.h"
 #include "shim/shim.h"
 #include "shim/syscall.h"
 
@@ -16,9 +17,9 @@ namespace {
 
 long close_call(long, long fd, long, long, long, long, long) {
   if (!fd_closing(static_cast<int>(fd))) return syscall_result(-EBADF);
-  int result = real.close(static_cast<int>(fd));
+  long result = raw_syscall(SYS_close, fd);  // no cancellation point, unlike close()
   fd_closed(static_cast<int>(fd));
-  return result;
+  return syscall_result(result);
 }
 
 long replace_call(long nr, long from, long to, long flags, long, long, long) {

@@ -4,6 +4,7 @@
 
 #include "runtime/init/init.h"
 #include "runtime/sync/cond.h"
+#include "runtime/sync/mutex.h"
 #include "runtime/sync/interrupt.h"
 #include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
@@ -12,6 +13,7 @@ namespace mn {
 
 // The mutex is held again when a cancellation acts.
 inline int wait_cond(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
+  if (MN_UNLIKELY(mutex_is_anothers(m))) return EPERM;  // as libc, which then is no cancellation point
   cancellation_point();
   cancel_hold();
   int error = cond_wait(c, m, deadline);

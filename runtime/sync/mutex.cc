@@ -134,6 +134,12 @@ int mutex_destroy(pthread_mutex_t* m) {
   return 0;
 }
 
+bool mutex_is_anothers(const pthread_mutex_t* m) {
+  int type = type_of(m);
+  bool knows = type == PTHREAD_MUTEX_RECURSIVE_NP || type == PTHREAD_MUTEX_ERRORCHECK_NP;
+  return MN_UNLIKELY(knows) && !mutex_is_libcs(m) && m->__data.__owner != self_tid();
+}
+
 int mutex_release_for_wait(pthread_mutex_t* m, unsigned* depth, bool* wake_one) {
   if (mutex_is_libcs(m)) return real.pthread_mutex_unlock(m);
   int type = type_of(m);

@@ -40,6 +40,9 @@ int mutex_timedlock(pthread_mutex_t* m, clockid_t clock, const timespec* abstime
 int mutex_unlock(pthread_mutex_t* m);
 int mutex_destroy(pthread_mutex_t* m);
 
+// Of a kind that knows its owner, and that is not the caller.
+bool mutex_is_anothers(const pthread_mutex_t* m);
+
 // For condition variables. Gives the caller's mutex up inside libmn, whatever its depth is; *wake_one: somebody waits
 // for it, wake one on its address later. The robust kind's EOWNERDEAD comes from mutex_reacquire. 0, or EPERM when the
 // caller does not hold an error-checking or recursive one.

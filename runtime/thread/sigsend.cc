@@ -37,7 +37,10 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
     struct sigaction present;
     if (real.sigaction(sig, nullptr, &present) != 0) return errno;
     if (present.sa_handler == SIG_IGN) return 0;
-    return static_cast<int>(-raw_syscall(SYS_kill, sys_getpid(), sig));  // the default concerns the process
+    // The default concerns the process; as libc, by the call that filters of the program's allow.
+    if (value == nullptr) return static_cast<int>(-raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig));
+    siginfo_t queued = sent_by_us(sig, SI_QUEUE, value);
+    return static_cast<int>(-raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, sys_arg(&queued)));
   }
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_TKILL, value);
   if (!note_signal(g, sig, &info, Sent::kToThread)) return EAGAIN;

@@ -59,7 +59,7 @@ inline void LearnInAThreadOfLibcs() {
                   mn::real.pthread_getattr_np(mn::real.pthread_self(), &attr);
                   mn::real.pthread_attr_getstack(&attr, &base, &size);
                   mn::real.pthread_attr_destroy(&attr);
-                  mn::tcb_find_stackblock(base, size);
+                  mn::tcb_find_stackblock();
                   mn::libc_state_learn(mn::tcb_layout.stackblock);
                   return arg;
                 },

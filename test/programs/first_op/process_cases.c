@@ -51,6 +51,29 @@ static void ForkPty(Function function) {
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
   close(master);
 }
+static char g_nowhere[] = "/nowhere";
+static char* const kNoArguments[] = {g_nowhere, NULL};
+static void Execute(Function function) {
+  CHECK(CALL(execve, g_nowhere, kNoArguments, kNoArguments) == -1 && errno == ENOENT);
+}
+static void ExecuteV(Function function) {
+  CHECK(CALL(execv, g_nowhere, kNoArguments) == -1 && errno == ENOENT);
+}
+static void ExecuteEnvironment(Function function) {
+  CHECK(CALL(execvpe, g_nowhere, kNoArguments, kNoArguments) == -1 && errno == ENOENT);
+}
+static void ExecuteL(Function function) {
+  CHECK(CALL(execl, g_nowhere, "x", NULL) == -1 && errno == ENOENT);
+}
+static void ExecuteLe(Function function) {
+  CHECK(CALL(execle, g_nowhere, "x", NULL, kNoArguments) == -1 && errno == ENOENT);
+}
+static void ExecuteFile(Function function) {
+  CHECK(CALL(fexecve, -1, kNoArguments, kNoArguments) == -1);
+}
+static void ExecuteAt(Function function) {
+  CHECK(CALL(execveat, -1, g_nowhere, kNoArguments, kNoArguments, 0) == -1 && errno == ENOENT);
+}
 static int prepared, after;
 static void Prepare(void) {
   ++prepared;
@@ -122,6 +145,15 @@ static const struct Case kCases[] = {
     BY_NAME(__libc_fork, ForkAndUseThreads),
     DECLARED(_Fork, Fork),
     DECLARED(daemon, Daemon),
+    DECLARED(execve, Execute),
+    DECLARED(execv, ExecuteV),
+    DECLARED(execvp, ExecuteV),
+    DECLARED(execvpe, ExecuteEnvironment),
+    DECLARED(execl, ExecuteL),
+    DECLARED(execlp, ExecuteL),
+    DECLARED(execle, ExecuteLe),
+    DECLARED(fexecve, ExecuteFile),
+    DECLARED(execveat, ExecuteAt),
     DECLARED(forkpty, ForkPty),
     BY_NAME(__register_atfork, RegisterAtFork),
     BY_NAME(pthread_atfork, AtFork),
