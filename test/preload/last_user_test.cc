@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests that an object may be destroyed, overwritten and unmapped by whoever got the last word, while others are still
 // on their way out: of a wait that a signal handler interrupted, or of the call that woke.
+#include <sched.h>
 #include <semaphore.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -221,6 +222,7 @@ TEST_F(LastUser, OfAMutex) {
           pthread_mutex_lock(&g->mutex);
           last = g->users == 1;
           pthread_mutex_unlock(&g->mutex);
+          if (!last) sched_yield();
         }
         EXPECT_EQ(pthread_mutex_destroy(&g->mutex), 0);
       });
@@ -239,6 +241,7 @@ TEST_F(LastUser, OfAReaderWriterLock) {
           pthread_rwlock_rdlock(&g->rwlock);
           last = g->users == 1;
           pthread_rwlock_unlock(&g->rwlock);
+          if (!last) sched_yield();
         }
         EXPECT_EQ(pthread_rwlock_destroy(&g->rwlock), 0);
       });

@@ -130,6 +130,7 @@ static void end_other(void) {
   sem_post(&other_may_end);
 }
 static void end_child(void) {
+  if (child <= 0) abort();
   kill(child, SIGKILL);
 }
 static void unlock_file(void) {
@@ -329,6 +330,7 @@ static void prepare(void) {
 
 static void run(void) {
   pid_t pid = fork();
+  if (pid < 0) abort();
   if (pid == 0) {
     alarm(20);
     prepare();

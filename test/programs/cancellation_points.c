@@ -308,6 +308,7 @@ static void try(int by_main) {
   int ends[2];
   if (pipe(ends) != 0) abort();
   pid_t child = fork();
+  if (child < 0) abort();
   if (child == 0) {
     report_to = ends[1];
     alarm(10);
