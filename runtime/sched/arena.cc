@@ -148,7 +148,8 @@ StackClass* add_class(size_t stack_size, size_t guard_size) {
     g_head_class = c;
   else if (g_local_class == nullptr && n > 1)
     g_local_class = c;
-  n_stack_classes.store(n + 1, std::memory_order_release);  // Release: classes under the count are complete.
+  // Release: pairs with the acquire in find_class; classes under the count are complete.
+  n_stack_classes.store(n + 1, std::memory_order_release);
   return c;
 }
 
@@ -323,7 +324,8 @@ void arenas_init(bool allow_guard_install) {
 }
 
 void arenas_reset_after_fork() {
-  if (g_classes_lock.reset_after_fork() && g_head_class != nullptr && n_stack_classes.load() == 0)
+  if (g_classes_lock.reset_after_fork() && g_head_class != nullptr &&
+      n_stack_classes.load(std::memory_order_relaxed) == 0)
     g_head_class = nullptr;  // a class that is not counted is made anew
   if (g_records_lock.reset_after_fork()) g_n_records = 0;
 }

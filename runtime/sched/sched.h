@@ -159,6 +159,10 @@ struct Sched {
 
 extern Sched sched;
 
+inline int own_pid() {
+  return MN_LIKELY(sched.pid != 0) ? sched.pid : sys_getpid();
+}
+
 inline bool traced() {
   return MN_UNLIKELY((sched.observed.load(std::memory_order_relaxed) & kTraced) != 0);
 }

@@ -18,7 +18,7 @@ siginfo_t sent_by_us(int sig, int code, const sigval* value) {
   siginfo_t info{};
   info.si_signo = sig;
   info.si_code = code;
-  info.si_pid = sched.pid;
+  info.si_pid = own_pid();
   if (may_use(kQuestions)) info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
   if (value != nullptr) info.si_value = *value;
   return info;
@@ -89,7 +89,7 @@ void signal_poke(M* m, int sig) {
     if (!refused(raw_syscall(SYS_rt_tgsigqueueinfo, info.si_pid, ktid, sig, sys_arg(&info)))) return;
     means_lost.fetch_or(kMarkedSignals, std::memory_order_relaxed);
   }
-  raw_syscall(SYS_tgkill, sched.pid, ktid, sig);
+  raw_syscall(SYS_tgkill, own_pid(), ktid, sig);
 }
 
 // That the M was poked is forgotten with the next signal of the number, which it may have been merged with.

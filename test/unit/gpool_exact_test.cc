@@ -85,10 +85,10 @@ TEST_F(Exact, StacksOfEndedThreadsAreGivenBackAndTheirHeadsStay) {
 
 TEST_F(Exact, SlotsFromBeforeAreGivenBack) {
   mn::G* g = early_;
-  char* slot = g->slot;
+  char* low = mn::gpool_stack(g).low;
   Put(g);
   GiveBackAll();
-  EXPECT_FALSE(Mapped(slot + kPage));
+  EXPECT_FALSE(Mapped(low));
   EXPECT_EQ(mn::g_slot_of(g->tp), g);
   early_ = Get();
 }
