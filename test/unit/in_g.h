@@ -53,12 +53,6 @@ inline void LearnInAThreadOfLibcs() {
   ASSERT_EQ(mn::real.pthread_create(
                 &thread, nullptr,
                 [](void* arg) -> void* {
-                  pthread_attr_t attr;
-                  void* base = nullptr;
-                  size_t size = 0;
-                  mn::real.pthread_getattr_np(mn::real.pthread_self(), &attr);
-                  mn::real.pthread_attr_getstack(&attr, &base, &size);
-                  mn::real.pthread_attr_destroy(&attr);
                   mn::tcb_find_stackblock();
                   mn::libc_state_learn(mn::tcb_layout.stackblock);
                   return arg;
