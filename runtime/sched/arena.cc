@@ -96,8 +96,7 @@ bool is_limited() {
 // Stacks became executable, and guards that are PROT_NONE with them.
 MN_COLD void restore_guards() {
   g_executable.store(true, std::memory_order_relaxed);
-  // Acquire: pairs with new_arena.
-  for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
+  for (Arena* a = first_arena(); a != nullptr; a = next_arena(a)) {
     StackClass* c = a->cls;
     SpinGuard guard(c->lock);
     bool markers = g_guard_install.load(std::memory_order_relaxed) && c->guard_size <= kMostMarkers;
@@ -249,9 +248,13 @@ bool new_arena(StackClass* c) {
   c->reserved += slots * c->stride;
   c->cursor = base;
   c->arena_end = base + slots * c->stride;
-  Arena* head = arenas.load(std::memory_order_relaxed);
-  do arena->next = head;
-  while (!arenas.compare_exchange_weak(head, arena, std::memory_order_release));  // Release: pairs with for_each.
+  std::atomic<Arena*>* link = &arenas;
+  Arena* last = nullptr;
+  // Release: pairs with first_arena and next_arena.
+  while (!link->compare_exchange_strong(last, arena, std::memory_order_release)) {
+    link = &last->next;
+    last = nullptr;
+  }
   if (!space_is_exact()) announce(arena);
   // A library that needs them so may have been loaded since.
   if (!executable && stacks_are_executable())
@@ -263,7 +266,7 @@ void trim_arena(StackClass* c) {
   char* from = c->cursor;
   auto size = static_cast<size_t>(c->arena_end - from);
   if (size == 0) return;
-  for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next)  // Acquire: pairs with new_arena.
+  for (Arena* a = first_arena(); a != nullptr; a = next_arena(a))
     if (a->cls == c && a->end.load(std::memory_order_relaxed) == c->arena_end)
       a->end.store(from, std::memory_order_relaxed);
   c->arena_end = from;
@@ -311,7 +314,7 @@ size_t most_kept() {
 }
 
 void arenas_announce() {
-  for (Arena* a = arenas.load(std::memory_order_relaxed); a != nullptr; a = a->next) announce(a);
+  for (Arena* a = first_arena(); a != nullptr; a = next_arena(a)) announce(a);
 }
 
 void arenas_init(bool allow_guard_install) {

@@ -72,12 +72,19 @@ struct StackClass {
 // Slots of one class, one after the other. Those from StackClass::cursor on are raw where this is the class's
 // arena_end.
 struct Arena {
-  Arena* next;
+  std::atomic<Arena*> next;  // made later: oldest first, so that observers show threads in order
   char* base;
   std::atomic<char*> end;  // lowered when what is raw is given back
   StackClass* cls;
 };
 extern std::atomic<Arena*> arenas;  // records are never unmapped
+
+inline Arena* first_arena() {
+  return arenas.load(std::memory_order_acquire);  // Acquire: pairs with new_arena.
+}
+inline Arena* next_arena(const Arena* a) {
+  return a->next.load(std::memory_order_acquire);  // Acquire: pairs with new_arena.
+}
 
 // --- classes
 // Null: there are too many, and none is large enough. Stack size 0: of heads.

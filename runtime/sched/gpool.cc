@@ -308,8 +308,7 @@ void gpool_give_back() {
 }
 
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg) {
-  // Acquire: pairs with new_arena.
-  for (Arena* a = arenas.load(std::memory_order_acquire); a != nullptr; a = a->next) {
+  for (Arena* a = first_arena(); a != nullptr; a = next_arena(a)) {
     StackClass* c = a->cls;
     char* end = a->end.load(std::memory_order_relaxed);
     if (end == c->arena_end) end = c->cursor;

@@ -236,6 +236,9 @@ MN_NOINLINE void Target(const mn::Injected&) {
           : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
 }
 
+// What the call of the target pushes, and its frame up to its frame pointer.
+constexpr size_t kTargetFrame = 24;
+
 class Inject : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
@@ -311,7 +314,7 @@ TEST_P(Inject, TakesNoMoreStackThanItSays) {
   mn_test_trap();
   ASSERT_GT(trap.stack_pointer(), seen.stack);
   // The frame pointer is pushed below the return address.
-  EXPECT_LE(trap.stack_pointer() - seen.stack, mn::inject_stack(false) + mn::kInjectGap + 8);
+  EXPECT_LE(trap.stack_pointer() - seen.stack, mn::inject_stack(false) + mn::kInjectGap + kTargetFrame);
   EXPECT_GT(trap.stack_pointer() - seen.stack, 128u + 512);
 }
 
