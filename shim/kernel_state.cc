@@ -17,6 +17,7 @@
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
 #include "shim/shim.h"
+#include "shim/syscall.h"
 
 using namespace mn;
 
@@ -40,26 +41,33 @@ bool concerns_parent(int option, unsigned long argument) {
 
 }  // namespace
 
-MN_SHIM int prctl(int option, ...) {
-  va_list list;
-  va_start(list, option);
-  unsigned long a[4];
-  for (unsigned long& argument : a) argument = va_arg(list, unsigned long);
-  va_end(list);
-  bool act = on();  // decides, too: the table of real functions is filled
-  auto call = [&] { return real.prctl(option, a[0], a[1], a[2], a[3]); };
-  if (!act) return call();
+namespace mn {
+
+long prctl_as_thread(int option, long a, long b, long c, long d) {
+  auto call = [=] { return real.prctl(option, a, b, c, d); };
   if (in_vfork_child()) {
-    if (concerns_parent(option, a[0])) this_g()->vfork_keeps = true;
+    if (concerns_parent(option, static_cast<unsigned long>(a))) this_g()->vfork_keeps = true;
     return call();
   }
-  char* name = reinterpret_cast<char*>(a[0]);
+  char* name = reinterpret_cast<char*>(a);
   if (option == PR_SET_NAME) return errno_result(thread_set_own_name(name));
   if (option == PR_GET_NAME) return errno_result(thread_get_own_name(name));
   if (int error = keep_kernel_state(prctl_kept(option))) return errno_result(error);
-  if (option == PR_SET_SECCOMP && a[0] == SECCOMP_MODE_FILTER)
-    confine_by(reinterpret_cast<const sock_fprog*>(a[1]));
+  if (option == PR_SET_SECCOMP && a == SECCOMP_MODE_FILTER) confine_by(reinterpret_cast<const sock_fprog*>(b));
   return call();
+}
+
+}  // namespace mn
+
+MN_SHIM int prctl(int option, ...) {
+  va_list list;
+  va_start(list, option);
+  long a[4];
+  for (long& argument : a) argument = va_arg(list, long);
+  va_end(list);
+  bool act = on();  // decides, too: the table of real functions is filled
+  if (!act) return real.prctl(option, a[0], a[1], a[2], a[3]);
+  return static_cast<int>(prctl_as_thread(option, a[0], a[1], a[2], a[3]));
 }
 
 MN_SHIM int arch_prctl(int option, unsigned long address) {

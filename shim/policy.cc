@@ -46,7 +46,7 @@ namespace {
 
 // Linux's sched_* functions mean a thread, the process's first by its number: null if that is no G.
 G* scheduled(pid_t pid) {
-  if (!on_here() || (pid != 0 && pid != sys_getpid())) return nullptr;
+  if (!on_here() || (pid != 0 && pid != own_pid())) return nullptr;
   G* g = pid == 0 ? self_g() : sched.main_g;
   return g != nullptr ? thread_g(thread_of(g)) : nullptr;
 }

@@ -67,7 +67,8 @@ MN_SHIM int select(int count, fd_set* read, fd_set* write, fd_set* except, timev
 
 MN_SHIM int pselect(int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout,
                     const sigset_t* mask) {
-  if (on_here() && mask != nullptr) return static_cast<int>(errno_of(io_pselect(count, read, write, except, timeout, mask)));
+  if (on_here() && mask != nullptr)
+    return static_cast<int>(errno_of(io_pselect(count, read, write, except, timeout, mask)));
   return static_cast<int>(served(
       [&]() -> long {
         if (!valid(timeout)) return kUnpollable;
@@ -89,7 +90,8 @@ MN_SHIM int epoll_pwait(int epfd, epoll_event* events, int most, int timeout, co
 }
 
 MN_SHIM int epoll_pwait2(int epfd, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
-  if (on_here() && mask != nullptr) return static_cast<int>(errno_of(io_epoll_pwait2(epfd, events, most, timeout, mask)));
+  if (on_here() && mask != nullptr)
+    return static_cast<int>(errno_of(io_epoll_pwait2(epfd, events, most, timeout, mask)));
   return static_cast<int>(
       served([&] { return !valid(timeout) ? kUnpollable : io_epoll_wait(epfd, events, most, in(timeout), timeout); },
              [&] { return real.epoll_pwait2(epfd, events, most, timeout, mask); }));

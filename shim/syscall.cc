@@ -13,7 +13,6 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "runtime/io/confine.h"
@@ -137,16 +136,17 @@ long altstack_call(long, long stack, long old, long, long, long, long) {
 
 // --- threads and processes
 
-// What Linux keeps for each thread (thread/kernel_state.h). The arguments are looked at twice, as natively by the kernel
-// alone: a program that changes them meanwhile gets one or the other.
+// What Linux keeps for each thread (thread/kernel_state.h). The arguments are looked at twice, as natively by the
+// kernel alone: a program that changes them meanwhile gets one or the other.
 long own_call(long nr, long a, long b, long c, long d, long e, long f) {
   const long args[] = {a, b, c, d, e};
   if (int error = keep_kernel_state(syscall_kept(nr, args))) return syscall_result(-error);
   return pass(nr, a, b, c, d, e, f);
 }
 
+// As the function, which knows names and what is kept.
 long prctl_call(long, long option, long a, long b, long c, long d, long) {
-  return ::prctl(static_cast<int>(option), a, b, c, d);
+  return prctl_as_thread(static_cast<int>(option), a, b, c, d);
 }
 
 long exec_call(long nr, long a, long b, long c, long d, long e, long f) {
@@ -333,7 +333,8 @@ MN_HIDDEN void* mn_clone_target(int (*fn)(void*), void* stack, int flags) {
   note_clone(static_cast<unsigned>(flags));
   bool valid = fn != nullptr && stack != nullptr;
   constexpr int kVfork = CLONE_VM | CLONE_VFORK;
-  if (valid && (flags & (kVfork | CLONE_SETTLS | CLONE_THREAD)) == kVfork) return reinterpret_cast<void*>(clone_vforked);
+  if (valid && (flags & (kVfork | CLONE_SETTLS | CLONE_THREAD)) == kVfork)
+    return reinterpret_cast<void*>(clone_vforked);
   bool process = (flags & CLONE_VM) == 0 && valid;
   return process ? reinterpret_cast<void*>(clone_process) : reinterpret_cast<void*>(real.clone);
 }

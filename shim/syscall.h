@@ -17,6 +17,9 @@ inline long syscall_result(long answer) {
   return answer;
 }
 
+// prctl, where libmn acts: -1 with errno (kernel_state.cc).
+long prctl_as_thread(int option, long a, long b, long c, long d);
+
 // What io/ has to know of (syscall_fd.cc); null: libc's. `b`: the second argument.
 SystemCall* descriptor_call(long nr, long b);
 

@@ -39,7 +39,7 @@ pid_t process_of(int fd) {
 
 // 0 or errno; -1: the kernel is to send it.
 int send_to_self(pid_t pid, int sig, long info) {
-  if (pid != sys_getpid()) return -1;
+  if (pid != own_pid()) return -1;
   if (info == 0) return signal_process(pid, sig, nullptr);
   siginfo_t copy;
   enter();

@@ -13,7 +13,7 @@ using namespace mn;
 
 namespace {
 
-struct io_uring;  // liburing's
+struct io_uring;     // liburing's
 struct Parameters {  // linux/io_uring.h, struct io_uring_params
   uint32_t sq_entries, cq_entries, flags;
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // vfork. The child is another process that runs on the caller's stack and in the caller's memory, this runtime's data
 // included, while the calling thread sleeps in the kernel. What is memory it shares with that thread: to mutexes,
-// futexes and the wait queues it *is* that thread, for they go by address space. What the kernel keeps is its own: masks,
-// handlers, the alternate stack, descriptors, names, priorities, credentials. G::vforked tells the two apart: it is set
-// while the child runs, and the parent's thread runs nothing meanwhile. Calls that are about what the kernel keeps go to
-// libc then (on_here, shim.h), and on_signal() calls the handler and touches nothing of the G.
+// futexes and the wait queues it *is* that thread, for they go by address space. What the kernel keeps is its own:
+// masks, handlers, the alternate stack, descriptors, names, priorities, credentials. G::vforked tells the two apart: it
+// is set while the child runs, and the parent's thread runs nothing meanwhile. Calls that are about what the kernel
+// keeps go to libc then (on_here, shim.h), and on_signal() calls the handler and touches nothing of the G.
 //
 // The child must never be switched out, for then another G would run in it. So the thread is wired for as long: it has
 // no P, and waits by sleeping. It stays so while the child lives if the child asked to be traced by its parent or for a
@@ -30,7 +30,7 @@ namespace {
 // Of a vfork that is under way; the child may call vfork, too.
 struct Vfork {
   void* return_address = nullptr;
-  uint64_t mask = 0;         // the kernel's
+  uint64_t mask = 0;        // the kernel's
   bool by_a_child = false;  // of another vfork
   bool ours = false;
 };

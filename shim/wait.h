@@ -4,8 +4,8 @@
 
 #include "runtime/init/init.h"
 #include "runtime/sync/cond.h"
-#include "runtime/sync/mutex.h"
 #include "runtime/sync/interrupt.h"
+#include "runtime/sync/mutex.h"
 #include "runtime/thread/cancel.h"
 #include "runtime/thread/thread.h"
 

@@ -17,7 +17,7 @@ constexpr uint32_t kXsavec = 1 << 1, kXgetbv1 = 1 << 2;  // CPUID 0xd, 1, eax
 constexpr size_t kLegacyBytes = 512, kHeaderBytes = 64;
 constexpr size_t kRedZone = 128;
 constexpr size_t kPushed = 8 * (1 + 1 + 15 + 1);  // program counter, flags, general registers, the gap's size
-constexpr int kFirstExtended = 2;             // components 0 and 1 are the legacy area
+constexpr int kFirstExtended = 2;                 // components 0 and 1 are the legacy area
 constexpr int kComponents = 63;
 
 uint64_t xcr0() {

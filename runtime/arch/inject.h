@@ -25,10 +25,10 @@ struct Injected;
 // Must precede the others. `target` runs in every injected call. False: this CPU's state cannot be saved.
 bool inject_init(void (*target)(const Injected& interrupted));
 
-// What `target` may do instead of returning: the interrupted code, as a ucontext, and going on as it says by then, which
-// may be elsewhere. The ucontext must lie on the stack that `target` runs on. Its fpregs are those that will be loaded.
-// (A handler may write below the stack pointer that it is told, as with a frame of the kernel's in between: with a gap
-// it finds nothing there that is needed.)
+// What `target` may do instead of returning: the interrupted code, as a ucontext, and going on as it says by then,
+// which may be elsewhere. The ucontext must lie on the stack that `target` runs on. Its fpregs are those that will be
+// loaded. (A handler may write below the stack pointer that it is told, as with a frame of the kernel's in between:
+// with a gap it finds nothing there that is needed.)
 void inject_describe(const Injected& interrupted, ucontext_t* uc);
 [[noreturn]] void inject_go_on(const Injected& interrupted, ucontext_t* uc);
 

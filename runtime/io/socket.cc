@@ -86,8 +86,8 @@ struct Send : Transfer {
   static long attempt_send(Transfer* t, int fd) {
     auto* s = static_cast<Send*>(t);
     auto done = static_cast<size_t>(s->done);
-    long n = raised_by(raw_syscall(SYS_sendto, fd, sys_arg(s->buf + done), static_cast<long>(s->size - done), s->flags | later(t),
-                         sys_arg(s->to), s->to_size));
+    long n = raised_by(raw_syscall(SYS_sendto, fd, sys_arg(s->buf + done), static_cast<long>(s->size - done),
+                                   s->flags | later(t), sys_arg(s->to), s->to_size));
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
     return static_cast<size_t>(s->done) < s->size ? -EAGAIN : s->done;
@@ -126,7 +126,8 @@ struct SendMmsg : Transfer {
 
   static long attempt_sendmmsg(Transfer* t, int fd) {
     auto* s = static_cast<SendMmsg*>(t);
-    long n = raised_by(raw_syscall(SYS_sendmmsg, fd, sys_arg(s->msgs + s->done), s->count - s->done, s->flags | MSG_DONTWAIT));
+    long n = raised_by(
+        raw_syscall(SYS_sendmmsg, fd, sys_arg(s->msgs + s->done), s->count - s->done, s->flags | MSG_DONTWAIT));
     if (n < 0) return n == -EAGAIN ? n : moved_or(t, n);
     s->done += n;
     return s->done < s->count ? -EAGAIN : s->done;

@@ -71,14 +71,14 @@ struct G {
   // Inside libmn when 1 (enter.h). Written by the running G only; signal handlers on the same thread read it.
   uint32_t locks = 1;
   GState state = GState::kFree;
-  bool wired = false;    // runs on an M of its own: parks by sleeping on `note`, is never queued
-  bool bound = false;    // wired for the rest of its life (thread/wire.h); written by the running G
-  bool particular = false;  // has kernel state that threads it makes inherit (thread/kernel_state.h); as `bound`
-  bool vforked = false;  // the caller is the child of a vfork, not the thread (in_vfork_child)
+  bool wired = false;        // runs on an M of its own: parks by sleeping on `note`, is never queued
+  bool bound = false;        // wired for the rest of its life (thread/wire.h); written by the running G
+  bool particular = false;   // has kernel state that threads it makes inherit (thread/kernel_state.h); as `bound`
+  bool vforked = false;      // the caller is the child of a vfork, not the thread (in_vfork_child)
   bool vfork_keeps = false;  // set by that child: it knows its parent's thread (thread/children.h)
-  uint16_t children = 0;  // living children of fork() (thread/children.h), under its lock
-  bool system = false;   // g0, sysmon, creator: no program code runs on it
-  Note note;             // wired Gs only
+  uint16_t children = 0;     // living children of fork() (thread/children.h), under its lock
+  bool system = false;       // g0, sysmon, creator: no program code runs on it
+  Note note;                 // wired Gs only
   // The wake-up that made it runnable (trace.h); 0: not noted. Here, for each switch writes to this line.
   uint32_t trace_flow = 0;
 

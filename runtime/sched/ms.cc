@@ -8,7 +8,6 @@
 #include "runtime/base/text.h"
 #include "runtime/os/kernel_thread.h"
 #include "runtime/os/libc_state.h"
-#include "runtime/os/malloc_arena.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
 #include "runtime/os/stack_prot.h"
@@ -214,7 +213,6 @@ void be_system_thread(G* g, M* m) {
   m->ktid.store(tcb_tid(g->tp), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
-  if (sched.main_g != nullptr) use_mains_malloc_arena(sched.main_g->tp);
 }
 
 bool helpers_ended() {
@@ -316,7 +314,7 @@ bool m_retires(M* m) {
 namespace {
 
 int start_helpers(G* self) {
-  if (netpoll.prepare != nullptr) netpoll.prepare();
+  if (netpoll.prepare != nullptr && may_use(kReadiness)) netpoll.prepare();
   uint64_t all = ~kUnmaskable;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&all), 0, 8);
   g_creator_alive.store(false, std::memory_order_relaxed);
@@ -348,8 +346,7 @@ void begin_main(G* self, M* m0, G* g0) {
   m0->cur = self;
   acquire_p(m0, sched.ps[0]);
   self->wired = false;
-  if (may_use(kThreadClocks))
-    self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
+  if (may_use(kThreadClocks)) self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
   self->m.store(m0, std::memory_order_relaxed);
 }
 

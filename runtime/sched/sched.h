@@ -98,9 +98,9 @@ struct M {
   Commit commit = nullptr;
   void* commit_arg = nullptr;
   G* prev = nullptr;
-  uint64_t kmask = 0;      // the kernel's signal mask of this thread
-  uint64_t may_hold = 0;   // of kRaised: those that a G has blocked here since the last that opened them
-  AltStack altstack;   // and its alternate stack
+  uint64_t kmask = 0;     // the kernel's signal mask of this thread
+  uint64_t may_hold = 0;  // of kRaised: those that a G has blocked here since the last that opened them
+  AltStack altstack;      // and its alternate stack
   bool spinning = false;
   bool wired = false;            // belongs to one G, has no P
   bool own_descriptors = false;  // sysmon: none of the process's are there
@@ -140,11 +140,11 @@ struct Sched {
   Note sysmon_note;
   Fifo<G, &G::next> to_wire;  // Sched::lock: Gs for which the creator makes Ms
   std::atomic<bool> started{false};
-  bool fence_on_enter = false;  // no membarrier(2)
+  bool fence_on_enter = false;        // no membarrier(2)
   std::atomic<M*> stopping{nullptr};  // the scheduler ends, on this M (stop.cc)
-  G* main_g = nullptr;          // the process's first thread, as the program sees it
-  bool stays = false;           // a helper exists that does not end with the others (the observer)
-  bool main_is_libcs = false;   // forked by a thread that libc made, which stays on its kernel thread
+  G* main_g = nullptr;                // the process's first thread, as the program sees it
+  bool stays = false;                 // a helper exists that does not end with the others (the observer)
+  bool main_is_libcs = false;         // forked by a thread that libc made, which stays on its kernel thread
   int pid = 0;
   std::atomic<bool> sysmon_alive{false};  // made, or being made
   // For observers, all relaxed.
@@ -299,8 +299,8 @@ int sched_start(G* self);
 void be_system_thread(G* g, M* m);
 // On g0, when nobody uses the M any more: it is on no list afterwards.
 void unlink_m_locked(M* m);
-// While the scheduler stops: tells creator and sysmon, and whether all kernel threads of the runtime but the caller's are
-// about to end.
+// While the scheduler stops: tells creator and sysmon, and whether all kernel threads of the runtime but the caller's
+// are about to end.
 bool helpers_ended();
 // The scheduler's state becomes that of a process that has not begun. No other thread of the runtime exists.
 void sched_forget();

@@ -36,7 +36,8 @@ void remove_locked(Child* c) {
 // Those that the kernel has reaped by itself (SIGCHLD ignored), and those that somebody waited for behind our back.
 void forget_gone_locked(const G* parent) {
   for (int i = 0; i < used(); ++i)
-    if (g_children[i].pid != 0 && g_children[i].parent == parent && raw_syscall(SYS_kill, g_children[i].pid, 0) == -ESRCH)
+    if (g_children[i].pid != 0 && g_children[i].parent == parent &&
+        raw_syscall(SYS_kill, g_children[i].pid, 0) == -ESRCH)
       remove_locked(&g_children[i]);
 }
 

@@ -34,6 +34,7 @@
 #include <setjmp.h>
 #include <string.h>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
@@ -75,7 +76,7 @@ void g_main(void* arg) {
 int ensure_scheduler(G* self) {
   // Acquire: pairs with the release in sched_start.
   if (MN_LIKELY(sched.started.load(std::memory_order_acquire))) return 0;
-  policy_init();
+  if (may_use(kQuestions)) policy_init();
   int error = sched_start(self);
   if (error == 0) lead_main_to_its_end(self);
   return error;

@@ -9,36 +9,35 @@
 //   process   Linux keeps it for all threads, or for their memory: nothing to be done
 //   declined  the call fails as on a kernel that does not have it
 //
-//   state                                         how a program sets it                              here
-//   registers, FS base, x87 and SSE control       instructions                                       carried (arch/)
-//   signal mask, alternate stack, pending signals sigprocmask, sigaltstack, pthread_kill             carried (signal.cc)
-//   PKRU                                          pkey_alloc, then pkey_set or WRPKRU                 carried (sched.cc)
-//   name                                          PR_SET_NAME                                         the G's (misc.cc)
-//   policy, priority, affinity                    pthread_*, sched_*                                  own (policy.cc)
-//   the same                                      sched_setattr, the system calls                     own
-//   nice, I/O priority, timer slack               setpriority, nice, ioprio_set, PR_SET_TIMERSLACK    own
-//   GS base, CPUID faulting, TSC faulting         arch_prctl, PR_SET_TSC                              own
-//   memory policy                                 set_mempolicy                                       own
-//   personality, I/O ports                        personality, ioperm, iopl                           own
-//   user and group ids, groups, capabilities      set*id by system call, setfsuid, capset             own
-//   the same                                      setuid and its family                               process (credentials.cc)
-//   securebits, keepcaps, bounding, ambient       prctl                                               own
-//   no_new_privs, seccomp, landlock, LSM          prctl, seccomp, landlock_restrict_self              own
-//   seccomp with TSYNC                            seccomp                                             process
-//   speculation, core scheduling, MCE, I/O flusher prctl                                              own
-//   thread and session keyrings                   keyctl, add_key, request_key                        own
-//   namespaces, working directory, descriptors    unshare, setns                                      own
-//   parent's death signal                         PR_SET_PDEATHSIG                                    bound
-//   parent of children, tracer                    fork, ptrace                                        bound (children.h)
-//   robust list, rseq, child tid                  the system calls                                    bound
-//   io_uring's issuer, its registered rings       io_uring_setup and _register                        bound
-//   performance counters                          perf_event_open of oneself                          own
-//   signals of timers and files for one thread    SIGEV_THREAD_ID, F_SETOWN_EX                        bound
-//   system call user dispatch                     PR_SET_SYSCALL_USER_DISPATCH                        bound
-//   shadow stack                                  ARCH_SHSTK_ENABLE                                   declined: G's stacks
-//                                                 switch, and their shadows would have to
-//   AMX permission                                ARCH_REQ_XCOMP_PERM                                 process
-//   address space, dumpable, THP, subreaper       prctl                                               process
+//   state                                      how a program sets it                       here
+//   registers, FS base, x87 and SSE control    instructions                                carried (arch/)
+//   signal mask, alternate stack, pending      sigprocmask, sigaltstack, pthread_kill      carried (signal.cc)
+//   name                                       PR_SET_NAME                                 the G's (misc.cc)
+//   policy, priority, affinity                 pthread_*, sched_*                          own (policy.cc)
+//   the same                                   sched_setattr, the system calls             own
+//   nice, I/O priority, timer slack            setpriority, ioprio_set, PR_SET_TIMERSLACK  own
+//   GS base, faults of CPUID and RDTSC         arch_prctl, PR_SET_TSC                      own
+//   memory policy                              set_mempolicy                               own
+//   personality, I/O ports                     personality, ioperm, iopl                   own
+//   user and group ids, groups, capabilities   set*id by number, setfsuid, capset          own
+//   the same                                   setuid and its family                       process (credentials.cc)
+//   securebits, keepcaps, bounding, ambient    prctl                                       own
+//   no_new_privs, seccomp, landlock, LSM       prctl, seccomp, landlock_restrict_self      own
+//   seccomp with TSYNC                         seccomp                                     process
+//   speculation, core scheduling, I/O flusher  prctl                                       own
+//   thread and session keyrings                keyctl, add_key, request_key                own
+//   namespaces, folder, descriptors            unshare, setns                              own
+//   parent's death signal                      PR_SET_PDEATHSIG                            bound
+//   parent of children, tracer                 fork, ptrace                                bound (children.h)
+//   robust list, rseq, child tid               the system calls                            bound
+//   io_uring's issuer, its registered rings    io_uring_setup and _register                bound
+//   performance counters                       perf_event_open of oneself                  bound; own if inherited
+//   timers' and files' signals for a thread    SIGEV_THREAD_ID, F_SETOWN_EX                bound
+//   system call user dispatch                  prctl                                       bound
+//   protection keys (PKRU)                     pkey_set, WRPKRU                            the kernel thread's: a gap
+//   shadow stack                               ARCH_SHSTK_ENABLE                           declined: Gs' stacks switch
+//   AMX permission                             ARCH_REQ_XCOMP_PERM                         process
+//   address space, dumpable, THP, subreaper    prctl                                       process
 //
 // Before the first pthread_create main is the only thread, and what is its own all others inherit: nothing is done
 // then, but that main stays on its kernel thread for what they do not. When all its threads have ended, main is alone

@@ -171,7 +171,7 @@ void tell(G* g, const Told& told) {
 }
 
 void policy_init() {
-  const int pid = sys_getpid();
+  const int pid = own_pid();
   g_process_policy = static_cast<int>(raw_syscall(SYS_sched_getscheduler, pid));
   raw_syscall(SYS_sched_getparam, pid, sys_arg(&g_process_param));
   raw_syscall(SYS_sched_getaffinity, pid, sizeof g_process_cpus, sys_arg(&g_process_cpus));

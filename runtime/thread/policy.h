@@ -59,9 +59,9 @@ void policy_init();
 // EINVAL: the kernel says no; EAGAIN: no memory.
 int policy_for_new(G* creator, const pthread_attr_t* attr, NewPolicy* out);
 void free_policy(KernelPolicy* policy);
-// Outside. Starts a new thread, which runs on a kernel thread of its own, and returns when it has what it is to have: if
-// it goes before the caller, it has begun to run. (glibc's waits for its creator to set it.) `policy` may be null. One
-// that is particular (kernel_state.h) runs on a clone of the caller's kernel thread: false, if none can be had.
+// Outside. Starts a new thread, which runs on a kernel thread of its own, and returns when it has what it is to have:
+// if it goes before the caller, it has begun to run. (glibc's waits for its creator to set it.) `policy` may be null.
+// One that is particular (kernel_state.h) runs on a clone of the caller's kernel thread: false, if none can be had.
 bool start_on_kernel_thread(G* g, KernelPolicy* policy);
 
 // The calling thread takes over what was asked for it.

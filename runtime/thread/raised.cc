@@ -26,7 +26,7 @@ void drop_raised(uint64_t signals) {
 }  // namespace
 
 bool was_raised(int sig, const siginfo_t* info) {
-  return (sig == SIGPIPE || sig == SIGXFSZ) && info->si_code == SI_USER && info->si_pid == sys_getpid();
+  return (sig == SIGPIPE || sig == SIGXFSZ) && info->si_code == SI_USER && info->si_pid == own_pid();
 }
 
 void take_raised(int sig) {

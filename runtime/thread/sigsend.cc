@@ -56,7 +56,7 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
 
 int signal_process(pid_t pid, int sig, const sigval* value) {
   G* g = this_g();
-  if (sig <= 0 || sig >= kSignals || !signal_is_caught(sig) || may_be_probe(sig) || pid != sys_getpid()) return -1;
+  if (sig <= 0 || sig >= kSignals || !signal_is_caught(sig) || may_be_probe(sig) || pid != own_pid()) return -1;
   if (g == nullptr || g->locks != 0 || in_vfork_child() || !sched.started.load(std::memory_order_relaxed)) return -1;
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_USER, value);
   enter();

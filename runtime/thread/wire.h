@@ -20,9 +20,9 @@ void thread_wire();
 // (sched_stop): what it changes for its kernel thread all later ones inherit. Outside.
 bool main_is_alone();
 
-// The calling thread, which is wired, ends. Its robust mutexes are the kernel's to give to others, with EOWNERDEAD, when
-// the kernel thread ends: those with priority inheritance have waiters that only the kernel knows. But the thread is
-// dead for its joiner before that, and its TCB, where the list begins, may be another thread's by then. So the list
+// The calling thread, which is wired, ends. Its robust mutexes are the kernel's to give to others, with EOWNERDEAD,
+// when the kernel thread ends: those with priority inheritance have waiters that only the kernel knows. But the thread
+// is dead for its joiner before that, and its TCB, where the list begins, may be another thread's by then. So the list
 // moves to the TCB that libc made for the kernel thread, and ends in a word of the G's own, of which the kernel says
 // that its owner has died as of the others, after them. Who joins waits for that.
 //
