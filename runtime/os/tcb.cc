@@ -211,15 +211,16 @@ const char* tcb_discover() {
 }
 
 void tcb_find_stackblock() {
+  constexpr size_t kMostStack = size_t{1} << 30;  // far more than one of the runtime's threads has
   void* tp = thread_pointer();
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)), top = reinterpret_cast<uintptr_t>(tp);
   for (size_t off = 0x80; off + 16 <= tcb_layout.size; off += 8) {
     auto block = at<uintptr_t>(tp, static_cast<ptrdiff_t>(off));
     auto length = at<size_t>(tp, static_cast<ptrdiff_t>(off + 8));
-    // Whole pages, which hold this frame and end with the TCB.
+    // It begins with a page, holds this frame, and ends with the TCB.
     uintptr_t end = block + length;
-    bool whole = ((block | length) & (kPageSize - 1)) == 0;
-    if (whole && block < here && here < top && end > top && end - top <= round_up(tcb_layout.size, kPageSize)) {
+    bool likely = (block & (kPageSize - 1)) == 0 && length < kMostStack;
+    if (likely && block < here && here < top && end > top && end - top <= round_up(tcb_layout.size, kPageSize)) {
       tcb_layout.stackblock = off;
       return;
     }
