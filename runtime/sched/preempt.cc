@@ -239,7 +239,7 @@ void give_way(const Injected& interrupted) {
   enter();
   if (somebody_waits()) yield_preempted();
   G* g = this_g();
-  leave_undelivered();
+  leave_undelivered(g);
   if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0))
     deliver_interrupted(g, interrupted, type, saved_errno);
   real.pthread_setcanceltype(type, nullptr);

@@ -189,9 +189,8 @@ MN_INLINE M* enter() {
   return m;
 }
 
-// The same without a look for signals that were deferred.
-MN_INLINE void leave_undelivered() {
-  G* g = this_g();
+// Without a look for signals that were deferred. By g.
+MN_INLINE void leave_undelivered(G* g) {
   // Release: what was done inside is complete before sysmon may take the P (pairs with its acquire of `inside`).
   g->m.load(std::memory_order_relaxed)->inside.store(0, std::memory_order_release);
   __asm__ volatile("" ::: "memory");
@@ -200,8 +199,8 @@ MN_INLINE void leave_undelivered() {
 }
 
 MN_INLINE void leave() {
-  leave_undelivered();
   G* g = this_g();
+  leave_undelivered(g);
   if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0)) leave_slow(g);
 }
 
