@@ -83,10 +83,12 @@ void hold_life(Adopted* a) {
 
 // Signals are not a concern here: the thread has no G, so no handler of ours takes this lock.
 Adopted* new_adopted() {
+#ifndef __SANITIZE_THREAD__  // it would take the mutex for the one that the last thread held
   {
     SpinGuard guard(g_lock);
     if (Adopted* a = g_free.pop()) return new (a) Adopted;
   }
+#endif
   size_t size = round_up(sizeof(Adopted), kPageSize);
   void* p = map_memory(size);
   MN_CHECK(p != nullptr, "no memory to adopt a thread");

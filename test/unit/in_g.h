@@ -32,11 +32,10 @@ inline void RunIn(mn::G* g, std::function<void()> function) {
     void* tp;
     std::function<void()>* function;
   } call{{}, g, mn::thread_pointer(), &function};
-  char* low = g->slot + g->guard_size;
-  auto size = static_cast<size_t>(reinterpret_cast<char*>(g) - low);
-  MakeFresh(low, size);
+  const mn::StackRange stack = mn::gpool_stack(g);
+  MakeFresh(stack.low, stack.bytes);
   mn::context_make(
-      &g->ctx, low, size,
+      &g->ctx, stack.low, stack.bytes,
       [](void* arg) {
         auto* c = static_cast<Call*>(arg);
         (*c->function)();

@@ -34,6 +34,13 @@ inline void NeverResumed() {
   if (always) abort();
 }
 
+// malloc is not libc's then.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 // Frames that were abandoned have left AddressSanitizer's marks on a stack.
 inline void MakeFresh(void* base, size_t size) {
   ASAN_UNPOISON_MEMORY_REGION(base, size);

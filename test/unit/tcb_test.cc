@@ -128,6 +128,7 @@ void UseMalloc() {
 }
 
 TEST_F(Tcb, MallocsCacheSurvivesRecycling) {
+  if (test::kSanitized) GTEST_SKIP() << "for want of libc's malloc";
   RunIn(g_, UseMalloc);
   const mn::LibcKept before = mn::libc_state_kept(g_->tp);
   EXPECT_NE(before.words[0], 0u) << "malloc's cache was not found";
