@@ -202,7 +202,7 @@ class Runner:
         words = [f'{key}={value}' for key, value in {'MN_PROCS': procs, **extra}.items()]
         self._each('preload tests, ' + ' '.join(words),
                    [lambda t=t: self._suite.run_libmn(t, procs, extra)
-                    for t in self._tests if t.wants(procs) and not self._suite.is_gap(t, procs)
+                    for t in self._tests if t.wants(procs) and not self._suite.is_gap(t, procs, extra)
                     for _ in range(self._options.repeat)])
 
     def _scale(self):

@@ -16,6 +16,7 @@ libmn was at work, see verdict.py. What differs from that a test says itself:
 
 import collections
 import ctypes.util
+import fnmatch
 import os
 import re
 import shlex
@@ -194,9 +195,10 @@ class Suite:
                 gate[1] = outcome, result
             return gate[1]
 
-    def is_gap(self, test, procs):
+    def is_gap(self, test, procs, extra=None):
         """Whether test/gaps.txt says that libmn cannot do this yet."""
-        return any(gap.name == test.name and gap.procs in ('*', str(procs)) for gap in self.gaps)
+        settings = {'*', str(procs), *(extra or {}).values()}
+        return any(fnmatch.fnmatch(test.name, gap.name) and gap.procs in settings for gap in self.gaps)
 
     def run_libmn(self, test, procs, extra=None):
         """The Outcome under libmn with MN_PROCS=procs and the options `extra`."""
