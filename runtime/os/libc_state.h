@@ -36,7 +36,7 @@ LibcKept libc_state_kept(const void* tcb);
 void libc_state_begin(void* tcb, const LibcKept& kept);
 // The same where all of it is the last one's.
 void libc_state_begin_again(void* tcb);
-// The last of the calling thread but for malloc. Outside.
+// The last use of it by the calling thread, except by malloc. Outside.
 void libc_state_end();
 
 }  // namespace mn

@@ -40,7 +40,7 @@ G* find_waiting(bool (*fits)(const G* g, const void* arg), const void* arg) {
 void waitq_reset_after_fork() {
   for (Bucket& b : wait_buckets) {
     b.lock.reset_after_fork();
-    if (b.queues != nullptr) b.queues = nullptr;  // not written in vain, as the lock is not
+    if (b.queues != nullptr) b.queues = nullptr;  // a clean page is not written, as the lock is not
   }
   // The caller may be in a handler that interrupted waits of its own.
   aways_reset_after_fork();
