@@ -55,7 +55,7 @@ bool is_libcs(ptrdiff_t offset) {
 constexpr size_t kMostTls = 1024;
 alignas(64) constinit char g_fresh[kMostTls]{};
 
-// Whatever differs from the image once malloc was used is malloc's, but for the variables that are known. Compared with
+// Whatever differs from the image once malloc was used is malloc's, except the variables that are known. Compared with
 // the image and not with what was before, since a wrapper of pthread_create may have used malloc already.
 void learn_what_is_mallocs() {
   void* volatile block = ::malloc(24);

@@ -30,28 +30,26 @@ int Error(long result) {
   return result == -1 ? errno : 0;
 }
 
-int SetSeccomp() {
-  // getppid is refused.
+// Gives `install` a filter that refuses getppid.
+int Refuse(int (*install)(const sock_fprog&)) {
   sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
-  sock_fprog program{.len = 4, .filter = filter};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
-  return Error(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+  return install({.len = 4, .filter = filter});
+}
+int SetSeccomp() {
+  return Refuse([](const sock_fprog& program) {
+    return Error(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+  });
 }
 int SetSeccompByPrctl() {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  sock_fprog program{.len = 4, .filter = filter};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
-  return Error(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0));
+  return Refuse([](const sock_fprog& program) {
+    return Error(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0));
+  });
 }
 bool HasSeccomp() {
   return syscall(SYS_getppid) == -1;
