@@ -20,7 +20,6 @@ scripts/mnlib/suite.py says what a test must show. What failed in full: build/te
 """
 
 import argparse
-import collections
 import concurrent.futures
 import fnmatch
 import json
@@ -38,78 +37,23 @@ sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 import observed  # noqa: E402
 import scale  # noqa: E402
 from mnlib import preload, process, suite  # noqa: E402
+from report import Finding, Report  # noqa: E402
 
 GROUPS = 'unit scripts observe first_op native libmn fallback beside scale apps'.split()
-LOGS = os.path.join(ROOT, 'build', 'test', 'logs')
 TOTAL = os.path.join(ROOT, 'build', 'test', 'total')
 UNIT_FOLDERS = ['build/unit', 'build/asan/unit', 'build/tsan/unit']
 UNIT_TIMEOUT = 300
 UNIT_STDERR_LINES = 60
 FALLBACK_PROCS = 2
-DOTS_PER_LINE = 80
-DETAIL_LINES = 80
 # A test that is skipped for another reason fails.
 WANTING = 'for want of '
 NOT_RUN = []
-
-Finding = collections.namedtuple('Finding', 'name failure command details wall')
-
-
-class Report:
-    """Counts, prints dots and failures, keeps logs."""
-
-    def __init__(self):
-        self.passed = self.failed = 0
-        self._dots = 0
-        self._pending = []
-        self._slow = []
-
-    def group(self, title):
-        print(f'{title}: ', end='', flush=True)
-        self._dots = 0
-
-    def add(self, finding):
-        if self._dots == DOTS_PER_LINE:
-            print('\n  ', end='')
-            self._dots = 0
-        self._dots += 1
-        self._slow.append((finding.wall, finding.name))
-        if finding.failure is None:
-            self.passed += 1
-            print('.', end='', flush=True)
-        else:
-            self.failed += 1
-            self._pending.append(finding)
-            print('F', end='', flush=True)
-
-    def end_group(self):
-        print()
-        for finding in self._pending:
-            print(f'FAILED {finding.name}: {finding.failure}')
-            print(f'  by hand: {finding.command}')
-            print('\n'.join('  ' + line for line in finding.details[:DETAIL_LINES]))
-            if len(finding.details) > DETAIL_LINES:
-                print(f'  ... all of it: {self._log(finding)}')
-        self._pending = []
-        sys.stdout.flush()
-
-    def slowest(self, count):
-        for wall, name in sorted(self._slow, reverse=True)[:count]:
-            print(f'{wall:7.1f} s  {name}')
-
-    @staticmethod
-    def _log(finding):
-        os.makedirs(LOGS, exist_ok=True)
-        path = os.path.join(LOGS, re.sub(r'[^\w.=-]+', '_', finding.name).strip('_') + '.log')
-        with open(path, 'w') as file:
-            file.write('\n'.join([finding.failure, finding.command, *finding.details]) + '\n')
-        return os.path.relpath(path, ROOT)
 
 
 class Runner:
     def __init__(self, options):
         self._options = options
-        self._report = Report()
+        self._report = Report(ROOT)
         self._suite = suite.Suite(ROOT, options.lib, options.timeout)
         self._tests = []
 
@@ -233,12 +177,11 @@ class Runner:
                 last = line
         counts = re.match(r'(\d+) passed, (\d+) failed$', last)
         if counts:
-            self._report.passed += int(counts[1])
-            self._report.failed += int(counts[2])
+            self._report.add_total(title, int(counts[1]), int(counts[2]))
         if not counts or bool(int(counts[2])) != bool(child.returncode):
             print(last, end='')
             print(f'FAILED {title}: {process.ending(child.returncode)} without a total')
-            self._report.failed += 1
+            self._report.add_total(title, 0, 1)
 
 
 def find_unit_binaries():
@@ -384,6 +327,7 @@ def main():
         print('run.py: no test has such a name')
         report.failed = 1
     print('\n'.join(NOT_RUN), end='\n' if NOT_RUN else '')
+    report.repeat_failures()
     total = f'{report.passed} passed, {report.failed} failed'
     os.makedirs(os.path.dirname(TOTAL), exist_ok=True)
     with open(TOTAL, 'w') as file:
