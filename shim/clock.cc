@@ -71,7 +71,9 @@ MN_SHIM int timer_create(clockid_t clock, sigevent* event, timer_t* timer) {
   self_g();
   sigevent to_caller;
   bool to_thread = event != nullptr && event->sigev_notify == SIGEV_THREAD_ID && names_caller(event->_sigev_un._tid);
-  if (to_thread || clock == CLOCK_THREAD_CPUTIME_ID) keep_kernel_state(Kept::kBound);
+  const bool own_clock = is_own_cpu_clock(clock);
+  if (to_thread || own_clock) keep_kernel_state(Kept::kBound);
+  if (own_clock) clock = CLOCK_THREAD_CPUTIME_ID;
   if (to_thread) {
     to_caller = *event;
     to_caller._sigev_un._tid = sys_gettid();

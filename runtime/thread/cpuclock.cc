@@ -52,4 +52,8 @@ G* cpuclock_g(clockid_t clock) {
   return by_tid(~static_cast<uint32_t>(clock >> 3));
 }
 
+bool is_own_cpu_clock(clockid_t clock) {
+  return clock == CLOCK_THREAD_CPUTIME_ID || (is_cpu_clock(clock) && cpuclock_g(clock) == self_g());
+}
+
 }  // namespace mn
