@@ -22,7 +22,7 @@ constexpr int kMadvGuardInstall = 102;
 constexpr size_t kFirstArena = size_t{16} << 20, kLargestArena = size_t{1} << 30;
 constexpr size_t kMostSlots = 4096;               // of an arena
 constexpr size_t kLeastStack = 12 * 1024;         // what TLS must leave of a stack
-constexpr size_t kFirstSlots = 32;                // at most
+constexpr size_t kFirstSlots = 8;                 // at most
 constexpr size_t kLibcsCache = size_t{40} << 20;  // glibc.pthread.stack_cache_size
 constexpr size_t kShareKept = 32;                 // of RLIMIT_AS, where that is more
 // Guard markers live in page tables, which a larger guard would fill.

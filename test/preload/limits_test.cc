@@ -233,13 +233,4 @@ TEST(AddressSpace, MayBeLimitedLater) {
   EXPECT_EQ(status, 0);
 }
 
-// What is 64 MiB here: a thread's arena of malloc's, which natively may come, too.
-TEST(AddressSpace, OfOneThreadIsItsStackAndLittleMore) {
-  rlim_t before = SizeNow();
-  pthread_t t;
-  ASSERT_EQ(Create(&t, 8 * kMiB, false, Nothing), 0);
-  pthread_join(t, nullptr);
-  EXPECT_LE(SizeNow() - before, (8 + 64) * kMiB >> 10);
-}
-
 }  // namespace
