@@ -30,7 +30,6 @@
 // sysmon must not wait for a lock that a program thread may hold: it uses raw system calls only, and the runtime's own
 // SpinLocks.
 #include <fcntl.h>
-#include <linux/membarrier.h>
 
 #include "runtime/base/options.h"
 #include "runtime/base/text.h"
@@ -367,31 +366,6 @@ void sysmon_mask_changed(uint64_t blocked) {
 
 bool sysmon_takes(uint64_t signals) {
   return (signals & ~g_mask.load(std::memory_order_seq_cst)) != 0;  // pairs with adopt_mask
-}
-
-bool fence_all() {
-  bool expected = !sched.fence_on_enter && sched.started.load(std::memory_order_relaxed);
-  bool fenced = !expected || raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
-  if (MN_UNLIKELY(!fenced)) fence_on_enter_from_now();
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter()'s, where it has one
-  return fenced;
-}
-
-// Who is just entering has read the flag as it was: the last membarrier is for them. If there is none they have long
-// entered by the time of the next look.
-void fence_on_enter_from_now() {
-  if (sched.fence_on_enter) return;
-  sched.fence_on_enter = true;
-  sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
-  if (sched.started.load(std::memory_order_relaxed)) raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-}
-
-// The registration waits for a grace period of RCU, 6 to 28 ms, once the process has a second kernel thread.
-void sysmon_prepare() {
-  bool have = (options.disable & kDisableMembarrier) == 0 && may_use(kMembarrier) &&
-              raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
-  sched.fence_on_enter = !have;
-  if (!have) sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
 }
 
 int sysmon_start() {
