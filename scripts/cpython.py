@@ -85,7 +85,7 @@ class Runner:
 
     @staticmethod
     def _read(path, found):
-        """Adds what came to an end; the case that did not, or None."""
+        """Adds the cases that have ended; the one that has not, or None."""
         under_way = None
         if not os.path.exists(path):
             return None

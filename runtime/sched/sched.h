@@ -92,7 +92,7 @@ enum Observed : uint32_t { kCpuTimes = 1, kTraced = 2, kFenced = 4 };
 struct M {
   G g0;
   G* cur = nullptr;
-  P* p = nullptr;                   // written by this M only, and by whoever starts it while it sleeps
+  P* p = nullptr;                   // written by this M, and while it sleeps by whoever wakes it
   std::atomic<uint32_t> inside{1};  // see above: plain store by this M, read by sysmon
   std::atomic<uint32_t> attention{kNone};
   Commit commit = nullptr;
@@ -253,7 +253,7 @@ extern SignalHook take_process_signals;
 constexpr uint64_t kRaised = uint64_t{1} << 12 | uint64_t{1} << 24;  // SIGPIPE, SIGXFSZ
 using RaisedHook = void (*)(uint64_t signals);
 extern RaisedHook drop_raised_signals;
-// What sysmon is to block: what main does, but for what other Gs take (thread/route.h). Null: all.
+// What sysmon is to block: what main blocks, except signals that other Gs take (thread/route.h). Null: all.
 using MaskHook = uint64_t (*)();
 extern MaskHook mask_for_sysmon;
 void set_kernel_mask(M* m, uint64_t mask);

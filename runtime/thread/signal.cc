@@ -23,8 +23,8 @@
 // The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's
 // mask differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame
 // returns. Idle Ms block all signals. sysmon has main's mask, so that a signal that main would take is taken whatever
-// the Ms run, but for what another G takes (route.h); main does not return from blocking a signal before sysmon blocks
-// it, too: the default action may be to kill.
+// the Ms run, except signals that another G takes (route.h); main does not return from blocking a signal before sysmon
+// blocks it, too: the default action may be to kill.
 #include "runtime/thread/signal.h"
 
 #include <errno.h>
@@ -79,13 +79,13 @@ void default_action(int sig, const siginfo_t* info) {
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
-// After `delivering` was cleared: a poke on this thread that came before was left to who asks.
+// Called after `delivering` is cleared: a poke received while it was set was ignored, so the caller must look again.
 bool notes_due(const G* g) {
   __asm__ volatile("" ::: "memory");
   return (g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit)) != 0;
 }
 
-// A handler is about to run on g: from now on a poke is to be acted upon, and those that were left to deliver() are.
+// A handler is about to run on g: from now on g acts on pokes, and delivers now what earlier ones were about.
 void end_delivering(G* g) {
   g->delivering = false;
   if (MN_UNLIKELY(notes_due(g))) deliver(g);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests that an object may be destroyed, overwritten and unmapped by whoever got the last word, while others are still
+// Tests that an object may be destroyed, overwritten and unmapped by its last user, while others are still
 // on their way out: of a wait that a signal handler interrupted, or of the call that woke.
 #include <sched.h>
 #include <semaphore.h>

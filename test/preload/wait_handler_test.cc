@@ -102,7 +102,7 @@ TEST_F(WaitHandler, DoesNotEndATimedWaitForACondition) {
   }
 }
 
-// What a thread can wait for in vain until it is let go.
+// Things that threads wait for until LetGo().
 class Obstacles {
  public:
   // The barrier waits for so many.
