@@ -108,7 +108,7 @@ $(B)/test/programs/plugins/%.so: test/programs/plugins/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(TESTFLAGS) -fPIC -shared -o $@ $<
 
-# Their functions are to be found by name: as most programs are, stripped but for what they export.
+# Their functions are to be found by name. Stripped of all symbols that they do not export, as most programs are.
 $(B)/test/observe/%: test/observe/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -rdynamic -s -o $@ $< -pthread -ldl

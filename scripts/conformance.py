@@ -16,7 +16,6 @@ import argparse
 import concurrent.futures
 import fnmatch
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -127,46 +126,15 @@ class Runner:
             return list(pool.map(lambda test: self.once(test, procs), tests))
 
 
-def read_reasons():
-    if not os.path.exists(REASONS):
-        return []
-    with open(REASONS) as file:
-        return [line.rstrip('\n').split(None, 2) for line in file
-                if line.strip() and not line.startswith('#')]
-
-
-def reason_for(test, procs, reasons):
-    for name, where, reason in reasons:
-        if fnmatch.fnmatch(test.name, name) and where in ('*', str(procs)):
-            return reason
-    return None
-
-
-def machine():
-    linux = '.'.join(platform.release().split('.')[:2])
-    libc = ' '.join(platform.libc_ver())
-    return f'{libc}, Linux {linux}, {os.cpu_count()} CPUs'
-
-
-def report_lines(tests, all_procs, reasons):
-    counting = [test for test in tests if test.counts()]
-    lines = ['The Open POSIX Test Suite is part of the Linux Test Project: how many of a function\'s tests',
-             'pass. Written by `make conformance`',
-             f'({machine()}).', '']
-    functions = sorted({test.function for test in tests})
-    lines += ['| function | tests | native | ' + ' | '.join(f'`MN_PROCS={p}`' for p in all_procs) +
-              ' |', '|---|---|---|' + '---|' * len(all_procs)]
-    for function in functions + [None]:
-        mine = [t for t in tests if function in (None, t.function)]
-        cells = [function or '**all**', len(mine), sum(t.counts() for t in mine)]
-        cells += [sum(t.libmn.get(p) == PASSED for t in mine) for p in all_procs]
-        lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
-    lines += ['', '### What passes natively and not under libmn', '']
-    missing = [(t, p) for t in counting for p in all_procs if t.libmn[p] != PASSED]
-    lines += [f'- `{t.name}`, `MN_PROCS={p}`, {t.libmn[p]}: '
-              f'{reason_for(t, p, reasons) or "not known yet"}'
-              for t, p in missing] or ['Nothing.']
-    return lines
+def report_lines(tests, all_procs):
+    rows = [section.Row(test.function, test.name, test.counts(),
+                        {p: verdict for p, verdict in test.libmn.items() if verdict != PASSED})
+            for test in tests]
+    return section.report_lines(
+        ["The Open POSIX Test Suite is part of the Linux Test Project: how many of a function's tests",
+         'pass. Written by `make conformance`'],
+        ('function', 'tests'), rows, all_procs, 'What passes natively and not under libmn',
+        section.Reasons(REASONS))
 
 
 def parse(argv):
@@ -218,7 +186,7 @@ def main(argv):
         share = sum(t.libmn[procs] == PASSED for t in counting) / max(1, len(counting))
         print(f'MN_PROCS={procs}: {share:.2%}', flush=True)
     if options.report:
-        section.write_section(options.report, TITLE, report_lines(tests, all_procs, read_reasons()))
+        section.write_section(options.report, TITLE, report_lines(tests, all_procs))
     print(f'{len(counting) * len(all_procs) - failed} passed, {failed} failed')
     return 1 if failed else 0
 

@@ -12,10 +12,8 @@ lines "CASE PROCS REASON" (CASE is a shell pattern, PROCS may be *).
 
 import argparse
 import concurrent.futures
-import fnmatch
 import json
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -87,7 +85,7 @@ class Runner:
 
     @staticmethod
     def _read(path, found):
-        """Adds what came to an end; the case that did not, or None."""
+        """Adds the cases that have ended; the one that has not, or None."""
         under_way = None
         if not os.path.exists(path):
             return None
@@ -126,41 +124,15 @@ class Runner:
         return same
 
 
-def read_reasons():
-    if not os.path.exists(REASONS):
-        return []
-    with open(REASONS) as file:
-        return [line.rstrip('\n').split(None, 2) for line in file
-                if line.strip() and not line.startswith('#')]
-
-
-def reason_for(case, procs, reasons):
-    for name, where, reason in reasons:
-        if fnmatch.fnmatchcase(case.name, name) and where in ('*', str(procs)):
-            return reason
-    return None
-
-
 def report_lines(cases, all_procs, reasons):
     version = re.sub(r'^\S*/', '', PYTHON)
-    lines = [f"Debian's {version} and its lib{version}-testsuite: how many of a module's cases come to",
-             'what they come to natively. Written by `make cpython`',
-             f'({" ".join(platform.libc_ver())}, Linux {".".join(platform.release().split(".")[:2])}, '
-             f'{os.cpu_count()} CPUs).', '',
-             '| module | cases | native | ' + ' | '.join(f'`MN_PROCS={p}`' for p in all_procs) + ' |',
-             '|---|---|---|' + '---|' * len(all_procs)]
-    for module in [*dict.fromkeys(case.module for case in cases), None]:
-        mine = [case for case in cases if module in (None, case.module)]
-        good = [case for case in mine if case.native in GOOD]
-        cells = [module or '**all**', len(mine), len(good)]
-        cells += [sum(case.libmn[p] == case.native for case in good) for p in all_procs]
-        lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
-    lines += ['', '### What differs under libmn', '']
-    differs = [(case, p) for case in cases for p in all_procs
-               if case.native in GOOD and case.libmn[p] != case.native]
-    return lines + ([f'- `{case.name}`, `MN_PROCS={p}`, {case.libmn[p]}: '
-                     f'{reason_for(case, p, reasons) or "not known yet"}' for case, p in differs]
-                    or ['Nothing.'])
+    rows = [section.Row(case.module, case.name, case.native in GOOD,
+                        {p: result for p, result in case.libmn.items() if result != case.native})
+            for case in cases]
+    return section.report_lines(
+        [f"Debian's {version} and its lib{version}-testsuite: how many of a module's cases come to",
+         'what they come to natively. Written by `make cpython`'],
+        ('module', 'cases'), rows, all_procs, 'What differs under libmn', reasons)
 
 
 def parse(argv):
@@ -183,7 +155,7 @@ def main(argv):
     modules = options.modules or MODULES
     all_procs = [int(word) for word in options.procs.split(',')]
     runner = Runner(options, preload.find_library(options.lib))
-    reasons = read_reasons()
+    reasons = section.Reasons(REASONS)
     cases = []
     for module, found in runner.all(modules, None).items():
         for name, result in found.items():
@@ -208,7 +180,7 @@ def main(argv):
             if libmn >= native > 0:
                 case.libmn[procs] = case.native
             else:
-                failed += reason_for(case, procs, reasons) is None
+                failed += reasons.of(case.name, procs) is None
             print(f'{"FAILED" if case.libmn[procs] != case.native else "again"} {case.name} '
                   f'[MN_PROCS={procs}]: {first}, natively {case.native}; alone as natively {native} '
                   f'natively, {libmn} under libmn of {options.runs}', flush=True)

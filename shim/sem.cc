@@ -10,7 +10,7 @@ using namespace mn;
 
 namespace {
 
-// The kernel begins a futex wait again after a handler with SA_RESTART, but for one with a time-out.
+// After a handler with SA_RESTART the kernel restarts a futex wait, unless that has a time-out.
 int take(sem_t* s, const Deadline& deadline) {
   cancellation_point();
   for (;;) {

@@ -6,7 +6,7 @@
 // tkill and tgkill reach whoever runs there.
 //
 // A child of vfork, and a thread of a raw clone, may run with its creator's thread pointer, and so seem to be its G.
-// The state of that G is not theirs: rare calls look who asks, frequent ones once such threads were made.
+// The state of that G is not theirs: rare calls look who asks; frequent ones do so once such threads exist.
 #include "shim/syscall.h"
 
 #include <linux/sched.h>

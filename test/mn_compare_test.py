@@ -194,7 +194,7 @@ def wait_for(condition):
     deadline = time.monotonic() + SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError('in vain')
+            raise AssertionError('it did not happen in time')
         time.sleep(0.01)
 
 

@@ -97,8 +97,8 @@ bool fd_closing(int fd) {
   return true;
 }
 
-// Between the look for waits before a file is closed and its end a thread may have tried, in vain, and begun to wait:
-// it shall find the number as it is now. (Who begins later finds it so by itself: arming fails.)
+// Between the look for waits before a file is closed and its end a thread may have tried, failed, and begun to wait: it
+// shall find the number as it is now. (A thread that begins later finds it so by itself: arming fails.)
 void fd_closed(int fd) {
   FdState* s = fd_state_if_any(fd);
   if (s != nullptr && has_waits(s) && !in_vfork_child() && !netpoll_owns(fd)) look_again(s);

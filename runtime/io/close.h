@@ -8,7 +8,7 @@ namespace mn {
 
 // Before fd is closed. False: it is one of ours, which the program does not know; EBADF is the answer.
 bool fd_closing(int fd);
-// After it was closed or replaced. Who has begun to wait meanwhile looks again.
+// After it was closed or replaced. Threads that have begun to wait meanwhile look again.
 void fd_closed(int fd);
 // close_range(2) around what is ours. -1 with errno.
 int io_close_range(unsigned first, unsigned last, int flags);

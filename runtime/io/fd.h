@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What libmn knows of a descriptor, in a table by number. Descriptors come and go behind our back (fclose, close_range,
-// raw system calls, the kernel's SCM_RIGHTS), so all of it is a hint that the next use corrects, but for the list of
-// threads that wait.
+// raw system calls, the kernel's SCM_RIGHTS), so all of it is a hint that the next use corrects. Only the list of
+// threads that wait is exact.
 //
 // Kinds, by what a call that must not block can be made with:
 //   kSocket     MSG_DONTWAIT
@@ -70,8 +70,8 @@ inline void fd_set_kind(FdState* s, FdKind kind) {
 // RWF_NOWAIT is not for this one.
 void fd_no_nowait(FdState* s);
 
-// Whether the program set O_NONBLOCK, which belongs to the open file. Asked of the kernel, but for a socket that this
-// process made, while no file of it became another process's, too, and nobody in it changed the flags of any.
+// Whether the program set O_NONBLOCK, which belongs to the open file. Asked of the kernel, except for a socket that
+// this process made, while it shares none of its files with another process and nobody in it has changed flags.
 bool fd_nonblocking(FdState* s);
 bool fd_nonblocking(int fd);
 void fd_created(int fd, bool nonblocking);  // a socket, by this process

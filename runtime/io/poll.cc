@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// poll and select ask the kernel first, unless that was in vain the last times (transfer.h: the registration tells,
+// poll and select ask the kernel first, unless that found nothing the last times (transfer.h: the registration tells,
 // too). What is not ready they wait for as any other call does, one FdWait for each descriptor. poll takes netpoll's
 // word for what has come; select, whose sets are clumsy, asks again.
 //

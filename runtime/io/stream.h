@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls that move data. As the functions of the same names in libc, but for the result: -errno. Outside; the caller is
+// Calls that move data. As the functions of the same names in libc, with -errno as the result. Outside; the caller is
 // a G with an M that it shares. kUnpollable: libc's function is to make the call.
 #pragma once
 

@@ -34,8 +34,8 @@ Deadline socket_deadline(FdState* s, int option) {
 }
 
 // Readiness is not always this call's: a datagram to a peer whose queue is full finds the socket writable; what was
-// shut down for reading is ready for ever, but says EAGAIN to who does not wait. Woken in vain so often in a row, the
-// call is left to block its M.
+// shut down for reading is ready for ever, but says EAGAIN to a call that does not wait. After so many futile wake-ups
+// in a row the call is left to block its M.
 constexpr int kMostMisfires = 4;
 
 struct Waiting {

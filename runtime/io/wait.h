@@ -11,9 +11,9 @@
 //   gone    the number was closed behind our back and names another file, or none
 //
 // Exclusive waits of one direction (accept, read) are served one at a time: natively one event wakes one such thread.
-// Who is served passes the turn on when it waits again or ends. All of one direction wait for much the same, so that
-// only what the first of them waits for is armed: thousands may wait for one descriptor, and none looks at all the
-// others. Watchers (poll) are all told; what they wait for stays armed until it comes.
+// The one that is served passes the turn on when it waits again or ends. Waiters in one direction want the same events,
+// so only those of the first are armed: thousands may wait for one descriptor, and none looks at all the others.
+// Watchers (poll) are all told; what they wait for stays armed until it comes.
 //
 // Lock order: FdState::lock (two of them: by number), then the wait queue's bucket.
 #pragma once

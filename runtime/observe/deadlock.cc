@@ -7,11 +7,11 @@
 //   - every kernel thread is one of libmn's, or one that waits as above: a foreign one that libmn has never met, such
 //   as
 //     libc's for timers, may do anything
-//   - the program catches no signal, but those of faults: a handler could post a semaphore
+//   - the program catches no signals except those of faults: a handler could post a semaphore
 //
 // These are looked at one after the other, and a thread that is seen asleep may be awake when the next is looked at. So
 // the whole is done twice, with a pause, and holds only if nobody ran from the first look to the last: no P has moved
-// (their ticks), and no thread that has no P has begun a new wait (Sched::wired_parks). Who is then seen asleep in the
+// (their ticks), and no thread that has no P has begun a new wait (Sched::wired_parks). A thread seen asleep in the
 // second round has been so since before the first one ended: in the pause all were asleep at once, and nothing but
 // themselves could have ended it.
 //

@@ -25,8 +25,8 @@
 // looks first whether the handler below is in place (stand_in_signal, signal_actions and the kernel's SigCgt, by way of
 // layout.cc) and sends the signal to sysmon's kernel thread: that is gone once the process has executed another
 // program, and no thread of the program's is interrupted in a system call. The kernel lets a tool write a siginfo_t
-// only to who it may kill, and the observer open the pipe only of who it may look at: both need one user. A tool that
-// is gone, or that stops reading, costs a few seconds of the observer's time.
+// only to a process that it may kill, and the observer open the pipe only of one that it may inspect: both need one
+// user. A tool that is gone, or that stops reading, costs a few seconds of the observer's time.
 //
 // A process without the scheduler, or a child of fork or vfork, has nobody to print, and dies at once.
 #include "runtime/observe/observer.h"

@@ -22,7 +22,7 @@ constexpr int64_t kPatience = 2 * kNsPerSec;
 constinit std::atomic<WalkStack> g_walk{nullptr};
 constinit WalkForget g_forget = nullptr;
 constinit char g_error[256];
-// Written by whoever opens, before the pointer is.
+// Whoever opens writes it, then the pointer.
 constinit std::atomic<const char*> g_missing{"it has not been opened"};
 constinit Note g_opened;
 

@@ -22,9 +22,9 @@ namespace mn {
 enum Means : uint32_t {
   kReadiness = 1,        // calls that attempt without blocking, and epoll; without: calls block their Ms (shim/io.h)
   kMembarrier = 2,       // without: enter() has a fence (sched.h)
-  kSignalling = 4,       // preemption by a signal; without: the P is taken from who computes (sysmon.cc)
+  kSignalling = 4,       // preemption by a signal; without: sysmon takes the P of a G that computes
   kProc = 8,             // the state of kernel threads; without: by their CPU time
-  kThreadClocks = 16,    // that; without: who has not switched for a turn loses the P
+  kThreadClocks = 16,    // that; without: a G that has not switched for a turn loses the P
   kYield = 32,           // sched_yield; without: a futex that times out
   kQuestions = 64,       // what is only asked to do better: names, user ids, limits; without: as if there were limits
   kMarkedSignals = 128,  // pokes (thread/signal.h) with a mark; without: the M remembers that it was poked

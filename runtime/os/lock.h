@@ -31,7 +31,7 @@ class SpinLock {
     // Release: pairs with the acquire in lock() of the next holder.
     held_.store(0, std::memory_order_release);
   }
-  // For who only waits until the holder is done.
+  // For a caller that only waits until the holder is done.
   bool held() const { return held_.load(std::memory_order_acquire) != 0; }  // Acquire: pairs with unlock().
   // The child of a fork has no other thread: whoever held it is gone, and true; what it guards may not be whole. What
   // is as it should be is not written, for its page is shared with the parent.

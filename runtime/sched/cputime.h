@@ -3,11 +3,11 @@
 //
 // The kernel counts by kernel thread. From the first question on (kCpuTimes), each switch charges the G that goes
 // with what its M has used since M::cpu_mark. Before it nobody pays: reading that clock is a system call, several times
-// as long as a switch. So what a G has used before the program's first question is not counted, but for main, whose
-// clock goes on from where the kernel's was when the scheduler started.
+// as long as a switch. So what a G has used before the program's first question is not counted. Main is the
+// exception: its clock goes on from where the kernel's was when the scheduler started.
 //
-// Written by the M that runs the G, inside: first G::cpu_ns, then M::cpu_mark. Who reads another's takes the two and
-// the M's clock, and tries again if one of them changed meanwhile.
+// Written by the M that runs the G, inside: first G::cpu_ns, then M::cpu_mark. A reader on another M takes the two and
+// the clock of the G's M, and tries again if one of them changed meanwhile.
 #pragma once
 
 #include "runtime/sched/sched.h"

@@ -10,8 +10,8 @@ namespace {
 // Guards P::free_gs where space is exact. Before, each is its M's alone, which uses it inside.
 constinit SpinLock g_flushing;
 
-// Whether nobody is in the middle of using p's list as if it were his own; after a fence on all CPUs. Who goes inside
-// from then on knows that space is exact.
+// Whether no M is in the middle of using p's list as its own. Called after a fence on all CPUs: an M that goes inside
+// later knows that space is exact.
 bool may_flush(const P* p) {
   const M* m = p->m.load(std::memory_order_acquire);  // Acquire: pairs with acquire_p.
   // Acquire: pairs with the release in leave().

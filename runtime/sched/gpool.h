@@ -44,7 +44,7 @@ struct StackRange {
 };
 StackRange gpool_stack(const G* g);
 
-// Returns the memory of slots that stayed free since the last call to the system, but for a few per class. Takes
+// Returns to the system the memory of slots that stayed free since the last call; a few per class are kept. Takes
 // malloc's locks: called from the creator thread. gpool_wants_scavenge(): there may be such, and the last time was a
 // second ago; gpool_has_surplus(): there may be such.
 bool gpool_has_surplus();

@@ -2,6 +2,8 @@
 // Where Ms come from. libc's real pthread_create makes them, so that libc knows them: its set*id broadcast reaches
 // every kernel thread, and its single-thread shortcuts are off. But creating one takes libc's and malloc's locks, which
 // a scheduling path must not wait for; so a thread of its own, the creator, makes them ahead of need.
+#include "runtime/sched/ms.h"
+
 #include <pthread.h>
 #include <signal.h>
 
@@ -10,11 +12,9 @@
 #include "runtime/os/libc_state.h"
 #include "runtime/os/memory.h"
 #include "runtime/os/real.h"
-#include "runtime/os/stack_prot.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/netpoll.h"
-#include "runtime/sched/sched.h"
 
 namespace mn {
 
@@ -36,6 +36,8 @@ constinit std::atomic<bool> g_no_sysmon{false};  // the system grants no more ke
 
 constinit SpinLock g_free_ms_lock;
 constinit Stack<M, &M::next_idle> g_free_ms;
+
+}  // namespace
 
 void free_m(M* m) {
   SpinGuard guard(g_free_ms_lock);
@@ -61,6 +63,8 @@ void join_all_ms(M* m) {
   m->rand = Xorshift32(static_cast<uint32_t>(m->id + 1) * 0x9e3779b9u);
 }
 
+namespace {
+
 void* m_main(void* arg) {
   auto* m = static_cast<M*>(arg);
   G* g0 = &m->g0;
@@ -80,37 +84,6 @@ void* m_main(void* arg) {
   kernel_thread_ends();
   g_ms_alive.fetch_sub(1, std::memory_order_release);  // pairs with helpers_ended
   return nullptr;
-}
-
-// Gives m, which runs on a thread whose own stack belongs to a G, a g0 on a stack from the pool.
-void install_g0(M* m, G* g0) {
-  m->g0.tp = g0->tp;
-  m->g0.system = true;
-  m->g0.locks = 1;
-  m->g0.m.store(m, std::memory_order_relaxed);
-  g_slot_of(g0->tp) = &m->g0;
-  StackRange stack = gpool_stack(g0);
-  context_make(
-      &m->g0.ctx, stack.low, stack.bytes,
-      [](void* arg) {
-        finish_switch();
-        g0_loop(static_cast<M*>(arg));
-      },
-      m);
-}
-
-// They stay when the process forks, and its child starts anew.
-bool make_ps() {
-  if (sched.ps[0] != nullptr) return true;
-  size_t stride = round_up(sizeof(P), 128);
-  char* ps = static_cast<char*>(map_memory(stride * static_cast<size_t>(sched.nprocs)));
-  if (ps == nullptr) return false;
-  for (int i = 0; i < sched.nprocs; ++i) {
-    sched.ps[i] = new (ps + static_cast<size_t>(i) * stride) P;
-    sched.ps[i]->id = i;
-    sched.ps[i]->runq.set_alone(sched.nprocs == 1);
-  }
-  return true;
 }
 
 // Where it cannot be had it may be for want of address space.
@@ -311,8 +284,6 @@ bool m_retires(M* m) {
   return true;
 }
 
-namespace {
-
 int start_helpers(G* self) {
   if (netpoll.prepare != nullptr && may_use(kReadiness)) netpoll.prepare();
   uint64_t all = ~kUnmaskable;
@@ -320,7 +291,7 @@ int start_helpers(G* self) {
   g_creator_alive.store(false, std::memory_order_relaxed);
   g_creator_note.clear();
   sched.sysmon_note.clear();
-  sysmon_prepare();
+  fence_prepare();
   int error = helper_thread(creator_main, nullptr);
   // Without sysmon threads run, and take turns where they wait or yield. The creator goes on asking.
   if (error == 0) g_no_sysmon.store(sysmon_start() != 0, std::memory_order_relaxed);
@@ -332,116 +303,14 @@ int start_helpers(G* self) {
   return 0;
 }
 
-// Main, wired to the process's first kernel thread until now, becomes a G like others, on `m0` and the first P.
-void begin_main(G* self, M* m0, G* g0) {
-  if (g0 != nullptr) install_g0(m0, g0);
-  m0->wired = m0->has_g0 = false;
-  m0->kmask = self->sigmask;
-  m0->altstack = self->altstack;
-  m0->libc_tp = self->tp;
-  m0->ktid.store(sched.pid, std::memory_order_relaxed);
-  m0->inside.store(0, std::memory_order_relaxed);
-  tcb_unregister_rseq(self->tp);
-  join_all_ms(m0);
-  m0->cur = self;
-  acquire_p(m0, sched.ps[0]);
-  self->wired = false;
-  if (may_use(kThreadClocks)) self->cpu_ns.store(kernel_clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
-  self->m.store(m0, std::memory_order_relaxed);
-}
-
-}  // namespace
-
-int sched_start(G* self) {
-  bool is_main = self == sched.main_g && !sched.main_is_libcs;
-  sched.pid = is_main ? tcb_tid(self->tp) : sys_getpid();
-  if (!make_ps()) return EAGAIN;
-  gpool_reclaim();
-  stack_prot_begin();
-  M* m0 = self->m.load(std::memory_order_relaxed);
-  G* g0 = nullptr;
-  if (is_main && !m0->has_g0) {
-    m0 = new_m();
-    g0 = gpool_get_system();
-  }
-  int error = m0 == nullptr || (g0 == nullptr && is_main && !m0->has_g0) ? EAGAIN : start_helpers(self);
-  if (error != 0) {  // the program may try again
-    if (g0 != nullptr && m0 != nullptr) free_m(m0);
-    enter();
-    if (g0 != nullptr) gpool_put(g0);
-    leave();
-    return error;
-  }
-  gpool_announce();
-
-  sched.lock.lock();
-  for (int i = sched.nprocs - 1; i >= (is_main ? 1 : 0); --i) put_idle_p_locked(sched.ps[i]);
-  sched.lock.unlock();
-  if (is_main) begin_main(self, m0, g0);
-  // Release: pairs with the acquire of those who ask whether the scheduler runs.
-  sched.started.store(true, std::memory_order_release);
-  if (is_main && self->bound) {
-    enter();
-    wire_self();
-    leave();
-  }
-  return 0;
-}
-
-void sched_reset_after_fork() {
-  G* self = this_g();
-  M* m = self->m.load(std::memory_order_relaxed);
-  bool libcs = self->slot == nullptr && self != sched.main_g;
-  sched.main_is_libcs = libcs || (self == sched.main_g && sched.main_is_libcs);
-  sched.main_g = self;
-  self->wired = m->wired = true;
-  m->p = nullptr;
-  m->libc_tp = self->tp;  // libc takes the thread that forked for the child's first
-  sched.pid = sys_gettid();
-  m->ktid.store(sched.pid, std::memory_order_relaxed);
-  m->attention.store(kNone, std::memory_order_relaxed);
-  m->preempt.reset_after_fork();
-  // The child's clock begins anew, and with it the G's.
-  bool charged = (sched.observed.load(std::memory_order_relaxed) & kCpuTimes) != 0;
-  m->cpu_mark.store(charged ? 0 : kUnmarked, std::memory_order_relaxed);
-  self->cpu_ns.store(0, std::memory_order_relaxed);
-  sched.stays = false;
-  g_ms_alive.store(0, std::memory_order_relaxed);
-  m->has_g0 = false;  // its slot is free
-  if (!sched.started.load(std::memory_order_relaxed)) return;
-  // libc takes the stacks of all threads but the caller for free: with them goes the TCB in which the kernel notes the
-  // CPU of this M's thread.
-  if (m->g0.tp != nullptr) tcb_unregister_rseq(m->g0.tp);
-  sched.lock.reset_after_fork();
-  if (g_free_ms_lock.reset_after_fork()) g_free_ms.clear();
-  sched.stopping.store(nullptr, std::memory_order_relaxed);
-  sched_forget();
-  for (int i = 0; i < sched.nprocs; ++i) {
-    P* p = sched.ps[i];
-    p->runq.reset_after_fork();
-    p->timers.reset_after_fork();
-    p->gs_created.store(0, std::memory_order_relaxed);
-    p->gs_ended.store(0, std::memory_order_relaxed);
-    p->free_gs.clear();  // another M may have been changing it
-  }
-}
-
-void sched_forget() {
-  sched.started.store(false, std::memory_order_relaxed);
-  sched.global.clear();
-  sched.to_wire.clear();
-  sched.global_size.store(0, std::memory_order_relaxed);
-  sched.idle_ps = nullptr;
-  sched.n_idle_ps.store(0, std::memory_order_relaxed);
-  sched.idle_ms = sched.all_ms = nullptr;
-  sched.n_idle_ms = sched.n_ms = 0;
-  sched.n_spinning.store(0, std::memory_order_relaxed);
-  sched.timekeeper = nullptr;
-  sched.watched_until = kForever;
-  sched.sysmon_asleep.store(false, std::memory_order_relaxed);
+void forget_errands() {
   g_errand.store(nullptr, std::memory_order_relaxed);
   g_interrupt.store(false, std::memory_order_relaxed);
-  for (int i = 0; i < sched.nprocs; ++i) sched.ps[i]->m.store(nullptr, std::memory_order_relaxed);
+}
+
+void forget_ms_after_fork() {
+  g_ms_alive.store(0, std::memory_order_relaxed);
+  if (g_free_ms_lock.reset_after_fork()) g_free_ms.clear();
 }
 
 }  // namespace mn

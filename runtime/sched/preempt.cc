@@ -37,7 +37,7 @@
 // (Go, OCaml) or with one in their heap (Erlang), which are not preempted there either: nothing is known of the room.
 //
 // Cancellation. While an asynchronously cancellable thread yields it must not be unwound: it is made deferred, and when
-// that is undone libc acts on what came meanwhile, unwinding through the injected call's frame.
+// that is undone libc acts on a cancellation that arrived meanwhile, and unwinds through the injected call's frame.
 #include "runtime/sched/preempt.h"
 
 #include <errno.h>

@@ -200,8 +200,8 @@ void take_global(M* m) {
   }
 }
 
-// On g0. `prev` queues behind those who wait already, and they behind those whom a timer or somebody elsewhere woke
-// meanwhile: who computes hardly notices, who sleeps and wakes would wait for a turn of each.
+// On g0. `prev` queues behind the Gs that wait already, and these behind the Gs that a timer or another M has woken
+// meanwhile: a G that computes hardly notices, but one that has slept would wait for a turn of each.
 void commit_preempted(M* m, G* prev, void*) {
   prev->state = GState::kRunnable;
   P* p = m->p;

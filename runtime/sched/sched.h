@@ -92,7 +92,7 @@ enum Observed : uint32_t { kCpuTimes = 1, kTraced = 2, kFenced = 4 };
 struct M {
   G g0;
   G* cur = nullptr;
-  P* p = nullptr;                   // written by this M only, and by whoever starts it while it sleeps
+  P* p = nullptr;                   // written by this M, and while it sleeps by whoever wakes it
   std::atomic<uint32_t> inside{1};  // see above: plain store by this M, read by sysmon
   std::atomic<uint32_t> attention{kNone};
   Commit commit = nullptr;
@@ -253,7 +253,7 @@ extern SignalHook take_process_signals;
 constexpr uint64_t kRaised = uint64_t{1} << 12 | uint64_t{1} << 24;  // SIGPIPE, SIGXFSZ
 using RaisedHook = void (*)(uint64_t signals);
 extern RaisedHook drop_raised_signals;
-// What sysmon is to block: what main does, but for what other Gs take (thread/route.h). Null: all.
+// What sysmon is to block: what main blocks, except signals that other Gs take (thread/route.h). Null: all.
 using MaskHook = uint64_t (*)();
 extern MaskHook mask_for_sysmon;
 void set_kernel_mask(M* m, uint64_t mask);
@@ -290,10 +290,17 @@ void release_p(M* m);
 // By sysmon: when nobody asks for descriptors, an idle M is woken to.
 void poll_neglected(int64_t now);
 
-// --- ms.cc
+// --- start.cc
 // Makes the Ps and, of the calling thread, M0 (when its G is main's; a foreign thread stays wired). Starts the helper
 // threads. 0 or errno.
 int sched_start(G* self);
+// The scheduler's state becomes that of a process that has not begun. No other thread of the runtime exists.
+void sched_forget();
+// In a forked child, whose only thread the caller is: forgets all Ms, Ps' queues and Gs but the caller's, which is main
+// from now on, wired, as main is before the scheduler starts. Inside before and after.
+void sched_reset_after_fork();
+
+// --- ms.cc
 // The calling kernel thread, one of libmn's own that blocks all signals, becomes g on m: outside, without a P.
 void be_system_thread(G* g, M* m);
 // On g0, when nobody uses the M any more: it is on no list afterwards.
@@ -301,8 +308,6 @@ void unlink_m_locked(M* m);
 // While the scheduler stops: tells creator and sysmon, and whether all kernel threads of the runtime but the caller's
 // are about to end.
 bool helpers_ended();
-// The scheduler's state becomes that of a process that has not begun. No other thread of the runtime exists.
-void sched_forget();
 void request_m();  // ask the creator thread for one more M
 // Has the creator thread end the poller's sleep, for whoever cannot write to its descriptor.
 void request_interrupt();
@@ -315,9 +320,6 @@ void g0_loop(M* m);
 // Begins an M's life with the G that it is born for, until that ends. On g0.
 void run_wired(M* m);
 void m_init(M* m);
-// In a forked child, whose only thread the caller is: forgets all Ms, Ps' queues and Gs but the caller's, which is main
-// from now on, wired, as main is before the scheduler starts. Inside before and after.
-void sched_reset_after_fork();
 
 // The running G keeps its M and gives the P up; inside. When it ends, so does the M.
 void wire_self();
@@ -343,14 +345,16 @@ void m_stops(M* m);
 // By one of the runtime's kernel threads, at its end.
 void kernel_thread_ends();
 
-// --- sysmon.cc
+// --- fence.cc
 // Before the first helper thread: what is cheap only while the process has one kernel thread.
-void sysmon_prepare();
-int sysmon_start();
+void fence_prepare();
 // membarrier(2), or the caller's half of what stands in for it: enter() has a fence where that is missing. False: it
 // has just been refused, and enter() of other threads had none yet.
 bool fence_all();
 void fence_on_enter_from_now();
+
+// --- sysmon.cc
+int sysmon_start();
 void sysmon_wake();
 // mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.
 void sysmon_mask_changed(uint64_t blocked);

@@ -84,7 +84,7 @@ bool sched_stop() {
     leave();
     return false;
   }
-  // Seq_cst: pairs with find_runnable's look; who sleeps by then is woken below.
+  // Seq_cst: pairs with find_runnable's look; an M that sleeps by then is woken below.
   sched.stopping.store(leader, std::memory_order_seq_cst);
   while (self->m.load(std::memory_order_relaxed) != leader) park(commit_to_leader, nullptr);
   m = leader;

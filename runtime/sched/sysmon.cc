@@ -14,15 +14,15 @@
 //
 // Without /proc (a chroot, a filter) there is no state: an M that takes no CPU time for kBlindPatience is believed to
 // be asleep. One that was only kept waiting by the kernel then goes on without a P, as one that came back from a call.
-// Where signals may not be sent (os/confined.h), who computes loses the P when its turn is over; where CPU time may not
-// be asked for, so does who does anything else.
+// Where signals may not be sent (os/confined.h), a G that computes loses the P when its turn is over; where CPU time
+// may not be asked for, so does a G that does anything else.
 //
 // How often. A look costs a wake-up and a system call per P, some 5 us; a P whose M sleeps costs the time until the
 // second look. So: where work waits for a P whose M did not compute all the time, the state is read at the first look
-// already, and the second comes kConfirm later. The period begins at 20 us after each retake, for who blocks once
-// blocks again, and doubles to 5 ms while work waits and to 10 ms while none does. Turns end when they end: sysmon
-// wakes for the first of them. When all Ps are idle it sleeps until one is taken, so that an idle program has no
-// wake-ups.
+// already, and the second comes kConfirm later. The period begins at 20 us after each retake, because a thread
+// that blocked once tends to block again soon. It doubles to 5 ms while work waits and to 10 ms while none does. Turns
+// end when they end: sysmon wakes for the first of them. When all Ps are idle it sleeps until one is taken, so that an
+// idle program has no wake-ups.
 //
 // An M whose P was taken is remembered: should it come back and compute without ever calling libmn, it is preempted,
 // too, for it is one more than MN_PROCS.
@@ -30,7 +30,6 @@
 // sysmon must not wait for a lock that a program thread may hold: it uses raw system calls only, and the runtime's own
 // SpinLocks.
 #include <fcntl.h>
-#include <linux/membarrier.h>
 
 #include "runtime/base/options.h"
 #include "runtime/base/text.h"
@@ -52,7 +51,7 @@ constexpr int64_t kRetakeIdleAfter = 10 * kMs;  // an M asleep with nothing queu
 constexpr int64_t kIdleBeforeSleep = 10 * kMs;
 constexpr int64_t kHeldPeriod = 1000 * kMs;  // while it sleeps, between looks for a thread that takes a held signal
 constexpr int64_t kAskAgain = 50 * kMs;
-constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that is asked in vain keeps its P
+constexpr int64_t kPatience = 50 * kMs;  // CPU time after its turn for which a G that does not yield keeps its P
 constexpr int kLostPerLook = 16;
 
 // What sysmon blocks for sure.
@@ -165,7 +164,7 @@ void look_at_lost(int64_t now) {
   }
 }
 
-// One look at all Ps: what came of it.
+// What one look at all Ps has found.
 struct Outlook {
   int64_t now;
   int64_t next = kForever;  // when to look again at the latest
@@ -196,7 +195,7 @@ void consider_turn(Watch* w, M* m, int ktid, Outlook* out) {
 }
 
 // The CPU time that a G has at most while others wait.
-int64_t most_in_vain() {
+int64_t turn_limit() {
   if (may_use(kSignalling) && may_use(kThreadClocks)) return g_preempts ? turn_ns() + kPatience : kForever;
   if (options.preempt_ms == 0 && may_use(kThreadClocks)) return kForever;
   return turn_ns() != 0 ? turn_ns() : kBlindTurn;
@@ -224,8 +223,8 @@ void look_at(P* p, Outlook* out) {
   bool waiting = !p->runq.empty() || out->waiting || p->timers.next() <= out->now;
   if (waiting) consider_turn(w, m, ktid, out);
   if (m->inside.load(std::memory_order_relaxed) != 0) return;
-  bool in_vain = waiting && cpu - w->turn_cpu >= most_in_vain();
-  if (!in_vain) {
+  bool overdue = waiting && cpu - w->turn_cpu >= turn_limit();
+  if (!overdue) {
     bool computes = same && used > elapsed / 4 * 3;
     bool moved = w->worked == out->now;
     if (computes || (!waiting && (moved || out->now - w->worked < kRetakeIdleAfter))) return;
@@ -258,8 +257,9 @@ uint64_t wanted_mask() {
   return mask_for_sysmon != nullptr ? mask_for_sysmon() : kAllMasked;
 }
 
-// By sysmon alone, who asks what is wanted: were it told, who tells last could have asked first. Says first what it is
-// about to open. Either it then sees what is wanted by now, or who wants it otherwise sees that it must wait.
+// On sysmon only, which pulls the mask: if threads pushed it, a stale value could overwrite a newer one. It announces
+// what it is about to open. Either it then sees the newest mask, or the thread that changes the mask sees that it must
+// wait.
 void adopt_mask() {
   for (;;) {
     uint64_t wanted = wanted_mask(), present = g_mask.load(std::memory_order_relaxed);
@@ -367,31 +367,6 @@ void sysmon_mask_changed(uint64_t blocked) {
 
 bool sysmon_takes(uint64_t signals) {
   return (signals & ~g_mask.load(std::memory_order_seq_cst)) != 0;  // pairs with adopt_mask
-}
-
-bool fence_all() {
-  bool expected = !sched.fence_on_enter && sched.started.load(std::memory_order_relaxed);
-  bool fenced = !expected || raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
-  if (MN_UNLIKELY(!fenced)) fence_on_enter_from_now();
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with enter()'s, where it has one
-  return fenced;
-}
-
-// Who is just entering has read the flag as it was: the last membarrier is for them. If there is none they have long
-// entered by the time of the next look.
-void fence_on_enter_from_now() {
-  if (sched.fence_on_enter) return;
-  sched.fence_on_enter = true;
-  sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
-  if (sched.started.load(std::memory_order_relaxed)) raw_syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-}
-
-// The registration waits for a grace period of RCU, 6 to 28 ms, once the process has a second kernel thread.
-void sysmon_prepare() {
-  bool have = (options.disable & kDisableMembarrier) == 0 && may_use(kMembarrier) &&
-              raw_syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
-  sched.fence_on_enter = !have;
-  if (!have) sched.observed.fetch_or(kFenced, std::memory_order_relaxed);
 }
 
 int sysmon_start() {

@@ -8,7 +8,7 @@
 // gap.
 //
 // Rejected: noting every switch (the clock alone costs as much as a yield); overwriting the oldest (the observer would
-// have to stop the writer, and a flood would hide what came before it).
+// have to stop the writer, and a flood would hide what happened before it).
 #pragma once
 
 #include <atomic>
@@ -34,8 +34,8 @@ struct TraceRecord {
   const void* key = nullptr;
   uint64_t count = 0;   // kGap
   uint32_t flow = 0;    // kSlice: the wake-up that led to it; kWake: its number; 0: none
-  uint32_t tid = 0;     // G::tid; kWake: of who is woken
-  uint32_t holder = 0;  // G::tid of who had what it waits for; 0: not known
+  uint32_t tid = 0;     // G::tid; kWake: of the G that is woken
+  uint32_t holder = 0;  // G::tid of the G that held what it waits for; 0: not known
   TraceWhat what = TraceWhat::kSlice;
   SliceEnd how = SliceEnd::kWaits;
   uint8_t kind = 0;  // WaitKind (sync/waitq.h)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Barriers in glibc's struct pthread_barrier. The arrivals of a round are counted under the bucket's lock, and the last
 // one wakes the others, which do not touch the barrier again: it may be destroyed, unmapped or used for something else
-// by then. Who runs a signal handler while it waits stays in the queue and is woken there (member.h).
+// by then. A waiter that runs a signal handler stays in the queue and is woken there (member.h).
 #pragma once
 
 #include <pthread.h>

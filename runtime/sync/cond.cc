@@ -55,8 +55,8 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const Deadline& deadline) {
   Waiting w{c, m};
   w.hooks.arg = &w;
   w.hooks.before = [](void* arg) { return static_cast<Waiting*>(arg)->give_up_mutex(); };
-  // Who is unwound out of a signal handler has its clean-up handlers find the mutex held, as who is cancelled in the
-  // wait itself.
+  // The clean-up handlers of a thread that is unwound out of a signal handler find the mutex held, as those of a thread
+  // that is cancelled in the wait itself.
   auto undo = [](void* arg) {
     auto* waiting = static_cast<Waiting*>(arg);
     if (!left_by_jump()) mutex_reacquire(waiting->mutex, waiting->depth);

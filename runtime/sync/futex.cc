@@ -13,24 +13,24 @@
 //              lost, wherever he is, and the sum is what the kernel would say. A lock that wakes one finds him here and
 //              makes no system call; to wake all costs the one that it costs natively. Waiters here come first, which
 //              no program can rely on: it would have to mix both ways on one word.
-//   requeue    the same; who waits in the kernel is moved there, to the same word.
+//   requeue    the same; the kernel moves its own waiters, to the same word.
 //   not private, priority inheriting: always the kernel's, both sides. A word is used with or without the flag; the
 //              kernel keeps the two apart as well.
 //
 // Not private words stay the kernel's even in memory that only this process has, which a look at the page in
 // /proc/self/pagemap would tell soundly enough (noting who calls mmap and shmat would not: not all do so by libc). For
 // the kernel itself wakes such words, under the key without the flag: the one that a thread's end clears
-// (CLONE_CHILD_CLEARTID, the textbook's way to join a clone) and those of robust lists. Which words these are nobody
-// can be asked, and who waits for one here would sleep for ever.
+// (CLONE_CHILD_CLEARTID, the textbook's way to join a clone) and those of robust lists. Nobody can be asked
+// which words these are, and a thread that waits for one here would sleep for ever.
 //
 // Rejected: leaving out the system call when no thread can be waiting in the kernel. Threads that libmn has not met
 // cannot be counted, and Ms that run program code may be anywhere. Asking only when the kernel was seen to have waiters
 // needs a look at every thread in /proc.
 //
 // Several words (futex_waitv). The thread queues one waiter, in state kOneOf, on each word, then waits in the usual way
-// on its Crowd. Who takes such a waiter off claims the crowd for it; the first claim counts, tells the index and wakes.
-// Others go on as if the waiter had not been there. The thread takes its waiters off itself and leaves when no waker
-// uses the crowd any more.
+// on its Crowd. A waker that takes such a waiter off claims the crowd; the first claim counts, tells the index and
+// wakes. Others go on as if the waiter had not been there. The thread takes its waiters off itself and leaves when no
+// waker uses the crowd any more.
 //
 // Order of locks: two buckets in order of address. Restarting after handlers is as the kernel does it: the wait begins
 // anew, with a look at the word, and the deadline stays.

@@ -24,7 +24,7 @@ long ufutex_wake(const uint32_t* word, int count, uint32_t bits);
 // EAGAIN unless it is what the word holds.
 long ufutex_requeue(const uint32_t* word, const uint32_t* to, int wakes, int moves, const uint32_t* expected);
 
-// FUTEX_WAKE_OP: changes a word, wakes who waits on another and, if the changed one was as said, who waits on it.
+// FUTEX_WAKE_OP: changes a word, wakes waiters on another and, if the changed one was as said, waiters on that, too.
 struct FutexChange {
   enum : uint32_t { kSet, kAdd, kOr, kAndNot, kXor, kChanges };
   enum : uint32_t { kEqual, kNotEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual, kComparisons };
@@ -44,7 +44,7 @@ constexpr long kSysFutexWaitv = 449;
 // Waits on all items, at least one, until one of them is woken: its index.
 long ufutex_wait_any(const FutexItem* items, unsigned n, const FutexWait& how);
 
-// From now on raw futexes are the kernel's, all of them; who waits is woken, to wait there. For programs with threads
+// From now on raw futexes are the kernel's, all of them; waiters are woken, to wait there. For programs with threads
 // that share another's thread pointer, so that we cannot tell who calls.
 void ufutex_leave_to_kernel();
 bool ufutex_left_to_kernel();

@@ -11,7 +11,7 @@
 //
 // Unlocking gives the mutex to nobody: a thread that comes along may take it before the woken one runs (as in glibc;
 // Mesa semantics cost one switch less per hand-over). Once it is 0 the mutex is not touched again, for its next holder
-// may destroy it: who waits is woken by the address alone.
+// may destroy it: the waiter is woken by the address alone.
 #pragma once
 
 #include <pthread.h>

@@ -48,9 +48,9 @@ uint32_t queue_length(Bucket* b, const void* key) {
   return n;
 }
 
-// With the bucket locked: takes `held` (kWriter, 1 or 0) off the state and lets in who may enter then, oldest first.
-// One compare-exchange does both: between the two a thread on the fast path could take a lock that has just been given
-// away.
+// With the bucket locked: takes `held` (kWriter, 1 or 0) off the state and lets in waiters that may enter, oldest
+// first. One compare-exchange does both: between the two a thread on the fast path could take a lock that has just been
+// given away.
 void release(pthread_rwlock_t* l, Bucket* b, uint32_t held, Fifo<G, &G::next>* woken) {
   uint32_t readers = queue_length(b, reader_key(l)), writers = queued_writers(l);
   uint32_t s = state(l).load(std::memory_order_relaxed);

@@ -14,12 +14,12 @@
 //
 // Interruption. Whoever finds that a thread that waits has something to look up (must_look_up: a signal that it does
 // not block, a cancellation that it has not disabled) ends the wait, under the bucket's lock: interrupt_wait(), and
-// commit_wait() for what came to this M while the thread was being switched out. The lock and the look together make
+// commit_wait() for what arrived while the thread was being switched out. The lock and the look together make
 // sure that it is this wait that ends: a waker was not faster, and a thread that has looked meanwhile, and waits for
 // something else by now, or another thread that has its slot, has nothing to look up.
 //
-// A queued waiter may be moved to another key, with the buckets of both locked, lower address first. Who found a waiter
-// by other means than its queue locks the bucket of its key and looks whether that is its key still.
+// A queued waiter may be moved to another key, with the buckets of both locked, lower address first. To reach
+// a waiter other than through its queue, lock the bucket of its key, then check the key again.
 //
 // wait() holds the bucket's lock from the moment the condition is checked until the G's stack is free: the lock is
 // released by the commit function, on the next G's stack. A waker that gets the lock thus finds either no waiter or one

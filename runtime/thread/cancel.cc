@@ -8,9 +8,9 @@
 //   is inside, or waits for a P         when it leaves
 //   runs or blocks outside              at once: its M gets signal 32
 //   the same, while it is held          when it is no more (cancel.h)
-//   has left the M meanwhile            it was inside, see above; who runs there instead does not notice
+//   has left the M meanwhile            it was inside, see above; the G that runs there does not notice
 //
-// So libc's handler is not called but by ours, on_cancel(). "When it leaves" is G::sigpend's kCancelBit, which every
+// So only our handler, on_cancel(), calls libc's. "When it leaves" is G::sigpend's kCancelBit, which every
 // leave() looks at: then the thread sends itself the signal, to be acted upon here and now (cancel_now).
 //
 // A cancellation that is disabled is none for whoever waits: no wait ends (waitq.cc, cancel_wanted), no signal is sent.
@@ -163,7 +163,7 @@ int thread_cancel(pthread_t t) {
     fence_all();
     bool waits_for_signals = g->sigwaits.load(std::memory_order_relaxed) != 0;
     bool wanted = g_always || asynchronous || tcb_cancel_asynchronous(g->tp) || waits_for_signals || !main_is_led(g);
-    // Natively who has disabled it is left alone; a call that never restarts would end.
+    // A thread that has disabled it gets no signal, as natively: a call that never restarts would end.
     if (wanted && !tcb_cancel_disabled(g->tp)) signal_m(g);
   }
   leave();

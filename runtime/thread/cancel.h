@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// For who must not be unwound in the middle, and for signal.cc; cancel.cc has the rules.
+// For code that must not be unwound in the middle, and for signal.cc; cancel.cc has the rules.
 #pragma once
 
 #include "runtime/sched/g.h"
 
 namespace mn {
 
-// Gives signal 32 a handler, which does nothing but for who is cancelled, before it is sent for anything else
-// (sigwait.cc).
+// Gives signal 32 a handler that does nothing unless the thread is being cancelled. Before the signal is sent for
+// anything else (sigwait.cc).
 void cancel_signal_is_harmless();
 
 // A cancellation of g has come that it has not acted upon.
@@ -19,7 +19,7 @@ inline bool cancel_noted(const G* g) {
 void cancel_arrived(G* g);
 
 // Between the two the calling thread, which has something to put right, acts on an asynchronous cancellation at
-// cancellation_point() only; and in the end. They nest. Who is unwound in between forgets them all.
+// cancellation_point() only; and in the end. They nest. A thread that is unwound in between forgets them all.
 inline void cancel_hold() {
   ++this_g()->cancel_held;
 }

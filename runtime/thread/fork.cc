@@ -9,7 +9,7 @@
 // last and `child` first.
 //
 //   begin    wires the caller, which stays so while a child lives (thread/children.h). It gives its P away: libc takes
-//            its own locks next, malloc's and those of streams, and who holds one may need a P to go on (a handler
+//            its own locks next, malloc's and those of streams, and their holder may need a P to go on (a handler
 //            interrupted it, and waits). Before any handler, for a new kernel thread may have to be made
 //   prepare  goes inside, and blocks all signals
 //   parent   opens them again
@@ -20,7 +20,7 @@
 // parent's threads is not the child's (POSIX: pending signals are not inherited). The handlers of the program run
 // before and after, with its own mask.
 //
-// No lock of ours is held meanwhile, or who holds a P and wants one would keep it from who holds libc's. The child sees
+// No lock of ours is held meanwhile: a G that waits for it would keep its P from the holder of libc's. The child sees
 // what each thread had written up to some moment, in order (a write to a page that is shared already waits for the end
 // of the fork). So a lock that was not held guards what is whole, and the rest is made anew.
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Joining and detaching. A joiner claims the thread by putting itself into G::joiner, then waits on &G::life until the
-// successor of the dead thread has set kDead. Who makes it both detached and dead, or reaped, frees the slot.
+// successor of the dead thread has set kDead. Whoever makes it both detached and dead, or reaped, frees the slot.
 //
 // The claim holds while a signal handler of the joiner runs: nobody else may join or detach the thread meanwhile, or
 // the joiner would look at another's slot. It is withdrawn when the joiner is cancelled, or left by other unwinding.

@@ -2,10 +2,11 @@
 // Signals for the process: who takes them from the kernel, and which G gets them.
 //
 // The kernel gives them to a kernel thread that does not block them: to an M whose G does not, or to sysmon. sysmon
-// blocks what main blocks, but for signals that have a handler and that another G may take: a parked G has no kernel
+// blocks what main blocks, except signals that have a handler and that another G may take: a parked G has no kernel
 // thread. It notes them, and route() looks for a G, whatever that does, which then runs the handler, or ends its wait
 // for it. The thread may block it, or end, before it does so. Either route() sees the new mask after it has noted the
-// signal, or the thread, which looks after its mask has changed, sees the note; who sees it gives it to the next.
+// signal, or the thread, which looks after its mask has changed, sees the note; the one that sees it gives it to the
+// next.
 //
 // Which signals another G may take is not counted: threads that begin, masks that change would all have to. It is known
 // of a signal when the first thread begins, or a mask is changed, that does not block it (signals_closed), and it is
@@ -13,14 +14,15 @@
 // as it would natively, for sigwait, a descriptor, or a thread that unblocks it, which is seen again.
 //
 // What the program sends to itself, and nobody takes at the moment, is noted for the process from the beginning, if
-// sysmon would take it: it is pending when kill() returns, and who opens it finds it there. It is sysmon that gives it
-// to the kernel, later; who looks for it in the meantime waits for that (wait_for_move). Signals of one number keep
-// their order (POSIX, for real-time signals): while one is noted for the process the next is noted behind it, and what
-// the kernel has is taken before what is noted. Rejected: kill() closing the signal itself, and waiting until sysmon
-// blocks it, 10 ms and more on a crowded machine; that is waited for only where all notes are taken (note_for_process).
+// sysmon would take it: it is pending when kill() returns, and a thread that unblocks it finds it there. sysmon gives
+// it to the kernel later; a thread that looks for it meanwhile waits for that (wait_for_move). Signals of one number
+// keep their order (POSIX, for real-time signals): while one is noted for the process the next is noted behind it, and
+// what the kernel has is taken before what is noted. Rejected: kill() closing the signal itself, and waiting until
+// sysmon blocks it, 10 ms and more on a crowded machine; that is waited for only where all notes are taken
+// (note_for_process).
 //
-// sysmon asks what it is to block (what_sysmon_blocks); main, when it blocks a signal, waits until it does. Told by
-// each, it would be left with the word of who told it last, who may have looked first.
+// sysmon pulls the mask that it is to have (what_sysmon_blocks): if threads pushed it, a stale value could overwrite a
+// newer one. Main, when it blocks a signal, waits until sysmon does.
 #pragma once
 
 #include <signal.h>
@@ -59,7 +61,8 @@ int note_for_process(int sig, const siginfo_t* info);
 int take_process_signal(uint64_t set, siginfo_t* info);
 // Returns when what was on the way to the kernel or to a G is there.
 void wait_for_move();
-// On g0, between Gs, on sysmon, and by who sends one: gives signals that came to no G to one. Inside.
+// Assigns each unclaimed signal of the process to a G that accepts it. On g0, between Gs, by sysmon and by senders.
+// Inside.
 void route_signals();
 // What has come for the process and g, the caller or about to run, does not block becomes g's.
 void take_held_signals(G* g);
@@ -68,8 +71,8 @@ void take_from_process(G* g);
 // A handler of g, the caller, has ended: its mask is the one before, and the kernel's as soon as the handler's frame
 // returns. What waits there is noted for g, or sysmon could be faster: g might end before it hears of that.
 void signals_reopened(G* g);
-// g, the caller, has changed its mask: what came for the process, and was given to g, which now blocks it, is for
-// another.
+// g, the caller, has changed its mask: a signal for the process that was given to g, which now blocks it, is for
+// another G.
 void give_up_signals(G* g);
 // g, which the caller has made, has its mask and does not run yet: what was noted after its slot's last thread had
 // ended is none of its. Outside.

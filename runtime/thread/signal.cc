@@ -23,8 +23,8 @@
 // The mask is the G's. m->kmask is what the kernel has for the M's thread; the scheduler adjusts it when the next G's
 // mask differs. While a handler runs, the G's mask is the kernel's; both are put back before the handler's frame
 // returns. Idle Ms block all signals. sysmon has main's mask, so that a signal that main would take is taken whatever
-// the Ms run, but for what another G takes (route.h); main does not return from blocking a signal before sysmon blocks
-// it, too: the default action may be to kill.
+// the Ms run, except signals that another G takes (route.h); main does not return from blocking a signal before sysmon
+// blocks it, too: the default action may be to kill.
 #include "runtime/thread/signal.h"
 
 #include <errno.h>
@@ -39,6 +39,7 @@
 #include "runtime/thread/cancel.h"
 #include "runtime/thread/credentials.h"
 #include "runtime/thread/fault.h"
+#include "runtime/thread/handler.h"
 #include "runtime/thread/note.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/raised.h"
@@ -52,35 +53,6 @@ namespace {
 
 // As the kernel has them in REG_CSGSFS: cs, and ss at the top.
 constexpr greg_t kUserSegments = 0x002b'0000'0000'0033;
-
-void call_as(void* handler, int flags, int sig, siginfo_t* info, void* uc) {
-  if ((flags & SA_SIGINFO) != 0)
-    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler)(sig, info, uc);
-  else
-    reinterpret_cast<void (*)(int)>(handler)(sig);
-}
-
-void call_handler(int sig, siginfo_t* info, void* uc) {
-  SignalAction& a = signal_actions[sig];
-  void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
-  if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
-  int flags = a.flags.load(std::memory_order_relaxed);
-  if ((flags & static_cast<int>(SA_RESETHAND)) != 0) a.handler.store(nullptr, std::memory_order_relaxed);
-  call_as(handler, flags, sig, info, uc);
-}
-
-// The child's own handlers the kernel calls itself; those that it has from its parent come here.
-void call_in_vfork_child(int sig, siginfo_t* info, void* uc) {
-  const SignalAction& a = signal_actions[sig];
-  void* handler = a.handler.load(std::memory_order_acquire);  // Acquire: pairs with signal_action.
-  if (handler == nullptr) return may_be_probe(sig) ? die_of(sig, info) : void();
-  int flags = a.flags.load(std::memory_order_relaxed);
-  if ((flags & static_cast<int>(SA_RESETHAND)) != 0 && may_be_probe(sig)) {
-    struct sigaction standard {};
-    real.sigaction(sig, &standard, nullptr);
-  }
-  call_as(handler, flags, sig, info, uc);
-}
 
 void set_mask(G* g, uint64_t mask) {
   g->sigmask = mask & ~kUnmaskable;
@@ -107,37 +79,13 @@ void default_action(int sig, const siginfo_t* info) {
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
-// The same for a G of the program, which may jump out.
-void call_handler_to_its_end(G* g, int sig, siginfo_t* info, void* uc) {
-  if (g->locks == 0 && g->sigwaits.load(std::memory_order_relaxed) != 0) signal_wait_left(g);
-  if (g->locks != 0) return call_handler(sig, info, uc);  // a fault of ours
-  Unfinished* unfinished = g->unfinished;
-  g->unfinished = nullptr;
-  if (unfinished != nullptr) unfinished->end(unfinished);
-  // A cancellation may act in the handler: who has something to put right has a guard (sync/guard.h).
-  uint16_t held = g->cancel_held;
-  g->cancel_held = 0;
-  call_handler(sig, info, uc);
-  g->unfinished = unfinished;
-  g->cancel_held = held;
-}
-
-// An alternate stack that the handler set ends with it, as the kernel has it (sigreturn).
-void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
-  const AltStack before = g->altstack;
-  call_handler_to_its_end(g, sig, info, uc);
-  if (MN_LIKELY(g->altstack == before)) return;
-  const stack_t stack{before.sp, before.sp == nullptr ? SS_DISABLE : before.flags, before.size};
-  signal_stack(&stack, nullptr);
-}
-
-// After `delivering` was cleared: a poke on this thread that came before was left to who asks.
+// Called after `delivering` is cleared: a poke received while it was set was ignored, so the caller must look again.
 bool notes_due(const G* g) {
   __asm__ volatile("" ::: "memory");
   return (g->sigpend.load(std::memory_order_relaxed) & ~(g->sigmask | kPolicyBit)) != 0;
 }
 
-// A handler is about to run on g: from now on a poke is to be acted upon, and those that were left to deliver() are.
+// A handler is about to run on g: from now on g acts on pokes, and delivers now what earlier ones were about.
 void end_delivering(G* g) {
   g->delivering = false;
   if (MN_UNLIKELY(notes_due(g))) deliver(g);

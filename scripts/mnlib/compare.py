@@ -175,7 +175,7 @@ def _complaint(run, variant):
     text = (run.err if run.server_err is None else run.server_err).decode(errors='replace')
     if not variant.expects_threads_of_libmn():
         return None
-    # Who is ended by SIGTERM, or by _exit, writes no statistics.
+    # A program that SIGTERM or _exit ends writes no statistics.
     if run.preloaded and not verdict.stats_of(text):
         text += f'\n{verdict.STATS} mode=mn'
     return verdict.complaint(text, threads=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads on queues, locks, conditions, events, barriers: queues.py THREADS. Prints what came out.
+"""Threads on queues, locks, conditions, events, barriers: queues.py THREADS. Prints the results.
 
 A third of the threads make numbers, a third square them, a third add them up.
 """

@@ -42,14 +42,12 @@ int Refuse(int (*install)(const sock_fprog&)) {
   return install({.len = 4, .filter = filter});
 }
 int SetSeccomp() {
-  return Refuse([](const sock_fprog& program) {
-    return Error(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
-  });
+  return Refuse(
+      [](const sock_fprog& program) { return Error(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)); });
 }
 int SetSeccompByPrctl() {
-  return Refuse([](const sock_fprog& program) {
-    return Error(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0));
-  });
+  return Refuse(
+      [](const sock_fprog& program) { return Error(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0)); });
 }
 bool HasSeccomp() {
   return syscall(SYS_getppid) == -1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests that an object may be destroyed, overwritten and unmapped by whoever got the last word, while others are still
+// Tests that an object may be destroyed, overwritten and unmapped by its last user, while others are still
 // on their way out: of a wait that a signal handler interrupted, or of the call that woke.
 #include <sched.h>
 #include <semaphore.h>
@@ -209,6 +209,17 @@ void Init(Guarded* g) {
   EXPECT_EQ(pthread_barrier_init(&g->barrier, nullptr, 2), 0);
 }
 
+// Returns when the caller is the last user, which it sees with the lock held.
+template <typename Lock>
+void AwaitLast(const Guarded* g, Lock* object, int (*lock)(Lock*), int (*unlock)(Lock*)) {
+  for (bool last = false; !last;) {
+    lock(object);
+    last = g->users == 1;
+    unlock(object);
+    if (!last) sched_yield();
+  }
+}
+
 TEST_F(LastUser, OfAMutex) {
   RunAgainAndAgain<Guarded>(
       Init,
@@ -218,12 +229,7 @@ TEST_F(LastUser, OfAMutex) {
         pthread_mutex_unlock(&g->mutex);
       },
       [](Guarded* g) {
-        for (bool last = false; !last;) {
-          pthread_mutex_lock(&g->mutex);
-          last = g->users == 1;
-          pthread_mutex_unlock(&g->mutex);
-          if (!last) sched_yield();
-        }
+        AwaitLast(g, &g->mutex, pthread_mutex_lock, pthread_mutex_unlock);
         EXPECT_EQ(pthread_mutex_destroy(&g->mutex), 0);
       });
 }
@@ -237,12 +243,7 @@ TEST_F(LastUser, OfAReaderWriterLock) {
         pthread_rwlock_unlock(&g->rwlock);
       },
       [](Guarded* g) {
-        for (bool last = false; !last;) {
-          pthread_rwlock_rdlock(&g->rwlock);
-          last = g->users == 1;
-          pthread_rwlock_unlock(&g->rwlock);
-          if (!last) sched_yield();
-        }
+        AwaitLast(g, &g->rwlock, pthread_rwlock_rdlock, pthread_rwlock_unlock);
         EXPECT_EQ(pthread_rwlock_destroy(&g->rwlock), 0);
       });
 }

@@ -48,13 +48,7 @@ cpu_set_t Cpus() {
 }
 
 cpu_set_t FirstCpu() {
-  const cpu_set_t all = Cpus();
-  int first = 0;
-  while (!CPU_ISSET(first, &all)) ++first;
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(first, &one);
-  return one;
+  return test::FirstOf(Cpus());
 }
 
 bool RealTimeIsGranted() {

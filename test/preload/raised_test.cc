@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "util.h"
+#include "signals.h"
 
 namespace test {
 namespace {
@@ -108,13 +108,6 @@ bool Pending(int sig) {
   return sigismember(&pending, sig) == 1;
 }
 
-void Mask(int how, int sig) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, sig);
-  pthread_sigmask(how, &set, nullptr);
-}
-
 void Wander() {
   for (int i = 0; i < 20; ++i) {
     sched_yield();
@@ -123,6 +116,9 @@ void Wander() {
 }
 
 thread_local int t_handled;
+void CountHere(int) {
+  ++t_handled;
+}
 
 class Raised : public testing::TestWithParam<Way> {
  protected:
@@ -164,9 +160,7 @@ TEST_P(Raised, EndsWithItsThread) {
 
 TEST_P(RaisedByACall, StaysPendingForItsThreadUntilThatOpensIt) {
   LimitFiles();
-  struct sigaction action {};
-  action.sa_handler = [](int) { ++t_handled; };
-  sigaction(GetParam().sig, &action, nullptr);
+  Handler handler(GetParam().sig, CountHere, 0);
   BesideOthers([] {
     Mask(SIG_BLOCK, GetParam().sig);
     GetParam().raise();
@@ -186,9 +180,7 @@ TEST_P(RaisedByACall, IsTakenBySigwait) {
     Mask(SIG_BLOCK, GetParam().sig);
     GetParam().raise();
     Wander();
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, GetParam().sig);
+    const sigset_t set = Set({GetParam().sig});
     int sig = 0;
     EXPECT_EQ(sigwait(&set, &sig), 0);
     EXPECT_EQ(sig, GetParam().sig);
@@ -197,9 +189,7 @@ TEST_P(RaisedByACall, IsTakenBySigwait) {
 
 TEST_P(Raised, RunsTheHandlerAtOnceWhereItIsOpen) {
   LimitFiles();
-  struct sigaction action {};
-  action.sa_handler = [](int) { ++t_handled; };
-  sigaction(GetParam().sig, &action, nullptr);
+  Handler handler(GetParam().sig, CountHere, 0);
   BesideOthers([] {
     GetParam().raise();
     EXPECT_EQ(t_handled, 1);

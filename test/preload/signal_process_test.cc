@@ -279,7 +279,7 @@ TEST_F(SignalProcess, NobodyTakesItButAWaitForSignals) {
   EXPECT_EQ(test::handled, 0);
 }
 
-// One that all block is pending at once, and taken by who opens it before its call returns.
+// One that all block is pending at once; the thread that opens it takes it before its call returns.
 TEST_F(SignalProcess, PendingAndTakenAtOnce) {
   test::handled = 0;
   test::Handler handler(SIGUSR1, test::Count, SA_RESTART);

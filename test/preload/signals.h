@@ -22,6 +22,12 @@ inline bool IsBlocked(int signal) {
   return sigismember(&now, signal) == 1;
 }
 
+// pthread_sigmask with one signal.
+inline void Mask(int how, int signal) {
+  const sigset_t set = Set({signal});
+  EXPECT_EQ(pthread_sigmask(how, &set, nullptr), 0);
+}
+
 // Installs a handler for its life.
 class Handler {
  public:

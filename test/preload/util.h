@@ -7,6 +7,7 @@
 #include <gnu/libc-version.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -64,6 +65,16 @@ bool Eventually(Predicate done) {
     SleepMs(1);
   }
   return true;
+}
+
+// The first CPU of `cpus` alone.
+inline cpu_set_t FirstOf(const cpu_set_t& cpus) {
+  int first = 0;
+  while (!CPU_ISSET(first, &cpus)) ++first;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  return one;
 }
 
 // From 2.41 on glibc signals every thread that it cancels and that has it enabled. A call that is no cancellation point

@@ -38,6 +38,22 @@ struct Cond {
     ++returned;
     EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
   }
+  // The result of a wait that ends after 300 ms.
+  int WaitAWhile(bool c11 = false) {
+    EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
+    ++waiting;
+    const timespec deadline = test::In(CLOCK_REALTIME, 300);
+    const int result = c11 ? cnd_timedwait(reinterpret_cast<cnd_t*>(&cond), reinterpret_cast<mtx_t*>(&mutex), &deadline)
+                           : pthread_cond_timedwait(&cond, &mutex, &deadline);
+    EXPECT_EQ(pthread_mutex_unlock(&mutex), 0);
+    return result;
+  }
+  Thread Waiter() {
+    return Thread([this] {
+      Wait();
+      return nullptr;
+    });
+  }
   // Whoever has said so with the mutex held waits when the mutex can be had.
   void AwaitWaiting(int count) {
     EXPECT_TRUE(test::Eventually([&] {
@@ -58,10 +74,7 @@ TEST_F(WaitHandler, DoesNotEndAWaitForACondition) {
   for (const int flags : kFlags) {
     test::Handler handler(SIGUSR1, test::Count, flags);
     Cond c;
-    Thread thread([&] {
-      c.Wait();
-      return nullptr;
-    });
+    Thread thread = c.Waiter();
     c.AwaitWaiting(1);
     Kill(thread.id(), 30);
     EXPECT_EQ(c.returned, 0);
@@ -78,12 +91,7 @@ TEST_F(WaitHandler, DoesNotEndATimedWaitForACondition) {
       Cond c;
       int result = -1;
       Thread thread([&] {
-        EXPECT_EQ(pthread_mutex_lock(&c.mutex), 0);
-        ++c.waiting;
-        const timespec deadline = test::In(CLOCK_REALTIME, 300);
-        result = c11 ? cnd_timedwait(reinterpret_cast<cnd_t*>(&c.cond), reinterpret_cast<mtx_t*>(&c.mutex), &deadline)
-                     : pthread_cond_timedwait(&c.cond, &c.mutex, &deadline);
-        EXPECT_EQ(pthread_mutex_unlock(&c.mutex), 0);
+        result = c.WaitAWhile(c11);
         return nullptr;
       });
       c.AwaitWaiting(1);
@@ -94,35 +102,54 @@ TEST_F(WaitHandler, DoesNotEndATimedWaitForACondition) {
   }
 }
 
+// Things that threads wait for until LetGo().
+class Obstacles {
+ public:
+  // The barrier waits for so many.
+  explicit Obstacles(unsigned at_barrier)
+      : target_([this] {
+          while (!end_) test::SleepMs(1);
+          return nullptr;
+        }) {
+    EXPECT_EQ(pthread_barrier_init(&barrier, nullptr, at_barrier), 0);
+    pthread_mutex_lock(&mutex);
+    pthread_rwlock_wrlock(&rwlock);
+  }
+  void LetGo() {
+    end_ = true;
+    pthread_rwlock_unlock(&rwlock);
+    pthread_mutex_unlock(&mutex);
+  }
+  Thread& target() { return target_; }
+
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+  pthread_barrier_t barrier;
+
+ private:
+  std::atomic<bool> end_ = false;
+  Thread target_;
+};
+
 TEST_F(WaitHandler, DoesNotEndOtherWaits) {
   for (const int flags : kFlags) {
     test::Handler handler(SIGUSR1, test::Count, flags);
-    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
-    pthread_barrier_t barrier;
-    EXPECT_EQ(pthread_barrier_init(&barrier, nullptr, 2), 0);
-    std::atomic<bool> end = false;
-    Thread target([&] {
-      while (!end) test::SleepMs(1);
-      return nullptr;
-    });
-    pthread_mutex_lock(&mutex);
-    pthread_rwlock_wrlock(&rwlock);
+    Obstacles o(2);
     const std::function<void()> waits[] = {
         [&] {
-          EXPECT_EQ(pthread_mutex_lock(&mutex), 0);
-          pthread_mutex_unlock(&mutex);
+          EXPECT_EQ(pthread_mutex_lock(&o.mutex), 0);
+          pthread_mutex_unlock(&o.mutex);
         },
         [&] {
-          EXPECT_EQ(pthread_rwlock_rdlock(&rwlock), 0);
-          pthread_rwlock_unlock(&rwlock);
+          EXPECT_EQ(pthread_rwlock_rdlock(&o.rwlock), 0);
+          pthread_rwlock_unlock(&o.rwlock);
         },
         [&] {
-          EXPECT_EQ(pthread_rwlock_wrlock(&rwlock), 0);
-          pthread_rwlock_unlock(&rwlock);
+          EXPECT_EQ(pthread_rwlock_wrlock(&o.rwlock), 0);
+          pthread_rwlock_unlock(&o.rwlock);
         },
-        [&] { EXPECT_LE(pthread_barrier_wait(&barrier), 0); },
-        [&] { EXPECT_EQ(pthread_join(target.id(), nullptr), 0); },
+        [&] { EXPECT_LE(pthread_barrier_wait(&o.barrier), 0); },
+        [&] { EXPECT_EQ(pthread_join(o.target().id(), nullptr), 0); },
     };
     std::atomic<int> through = 0;
     std::vector<Thread> threads;
@@ -136,13 +163,11 @@ TEST_F(WaitHandler, DoesNotEndOtherWaits) {
     for (int i = 0; i < 5; ++i)
       for (auto& thread : threads) Kill(thread.id());
     EXPECT_EQ(through, 0);
-    end = true;
-    pthread_mutex_unlock(&mutex);
-    pthread_rwlock_unlock(&rwlock);
-    EXPECT_LE(pthread_barrier_wait(&barrier), 0);
+    o.LetGo();
+    EXPECT_LE(pthread_barrier_wait(&o.barrier), 0);
     for (auto& thread : threads) thread.Join();
-    target.Release();
-    EXPECT_EQ(pthread_barrier_destroy(&barrier), 0);
+    o.target().Release();
+    EXPECT_EQ(pthread_barrier_destroy(&o.barrier), 0);
   }
 }
 
@@ -221,10 +246,7 @@ class WaitingHandler : public WaitHandler {
 // The other one, which is not in a handler, may be what the handler waits for.
 TEST_F(WaitingHandler, KeepsNoSignalFromTheOtherWaiter) {
   Cond c;
-  Thread first([&] {
-    c.Wait();
-    return nullptr;
-  });
+  Thread first = c.Waiter();
   c.AwaitWaiting(1);
   Enter(first.id());
   Thread second([&] {
@@ -243,10 +265,7 @@ TEST_F(WaitingHandler, KeepsNoSignalFromTheOtherWaiter) {
 TEST_F(WaitingHandler, TakesASignalThatComesMeanwhile) {
   for (int i = 0; i < 20; ++i) {
     Cond c;
-    Thread thread([&] {
-      c.Wait();
-      return nullptr;
-    });
+    Thread thread = c.Waiter();
     c.AwaitWaiting(1);
     Enter(thread.id());
     c.Signal();
@@ -260,11 +279,7 @@ TEST_F(WaitingHandler, OutlastsADeadline) {
   Cond c;
   int result = -1;
   Thread thread([&] {
-    EXPECT_EQ(pthread_mutex_lock(&c.mutex), 0);
-    ++c.waiting;
-    const timespec deadline = test::In(CLOCK_REALTIME, 300);
-    result = pthread_cond_timedwait(&c.cond, &c.mutex, &deadline);
-    EXPECT_EQ(pthread_mutex_unlock(&c.mutex), 0);
+    result = c.WaitAWhile();
     return nullptr;
   });
   c.AwaitWaiting(1);
@@ -298,10 +313,7 @@ TEST_F(WaitingHandler, IsCancelledInTheMidstOfAWaitForACondition) {
     EXPECT_EQ(pthread_cancel(thread.id()), 0);
     EXPECT_EQ(thread.Join(), PTHREAD_CANCELED);
     EXPECT_EQ(c.unlocked, 0);
-    Thread other([&] {
-      c.Wait();
-      return nullptr;
-    });
+    Thread other = c.Waiter();
     c.AwaitWaiting(2);
     c.Signal();
     other.Join();
@@ -309,29 +321,19 @@ TEST_F(WaitingHandler, IsCancelledInTheMidstOfAWaitForACondition) {
 }
 
 TEST_F(WaitingHandler, IsCancelledInTheMidstOfOtherWaits) {
-  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
-  pthread_barrier_t barrier;
+  Obstacles o(3);
   sem_t sem;
   int empty[2];
   ASSERT_EQ(pipe(empty), 0);
   EXPECT_EQ(sem_init(&sem, 0, 0), 0);
-  EXPECT_EQ(pthread_barrier_init(&barrier, nullptr, 3), 0);
-  std::atomic<bool> end = false;
-  Thread target([&] {
-    while (!end) test::SleepMs(1);
-    return nullptr;
-  });
-  pthread_mutex_lock(&mutex);
-  pthread_rwlock_wrlock(&rwlock);
   char byte;
   const std::function<void()> waits[] = {
-      [&] { pthread_mutex_lock(&mutex); },
-      [&] { pthread_rwlock_rdlock(&rwlock); },
-      [&] { pthread_rwlock_wrlock(&rwlock); },
-      [&] { pthread_barrier_wait(&barrier); },
+      [&] { pthread_mutex_lock(&o.mutex); },
+      [&] { pthread_rwlock_rdlock(&o.rwlock); },
+      [&] { pthread_rwlock_wrlock(&o.rwlock); },
+      [&] { pthread_barrier_wait(&o.barrier); },
       [&] { sem_wait(&sem); },
-      [&] { pthread_join(target.id(), nullptr); },
+      [&] { pthread_join(o.target().id(), nullptr); },
       [&] { (void)!read(empty[0], &byte, 1); },
       [] { sleep(100); },
       [] { pause(); },
@@ -350,11 +352,9 @@ TEST_F(WaitingHandler, IsCancelledInTheMidstOfOtherWaits) {
     EXPECT_EQ(thread.Join(), PTHREAD_CANCELED);
   }
   // (Natively whoever waited to read counts as a reader for ever.)
-  pthread_rwlock_unlock(&rwlock);
-  pthread_mutex_unlock(&mutex);
-  EXPECT_EQ(pthread_mutex_trylock(&mutex), 0);
-  end = true;
-  EXPECT_EQ(target.Join(), nullptr);
+  o.LetGo();
+  EXPECT_EQ(pthread_mutex_trylock(&o.mutex), 0);
+  EXPECT_EQ(o.target().Join(), nullptr);
   EXPECT_EQ(sem_post(&sem), 0);
   EXPECT_EQ(sem_trywait(&sem), 0);
   close(empty[0]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What calls can wait for in vain, until somebody does something about it.
+// What calls wait for and never get, until somebody makes it ready.
 #pragma once
 
 #include <fcntl.h>

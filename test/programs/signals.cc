@@ -100,7 +100,7 @@ void Masks() {
   };
   check();
   Thread(check).Join();
-  // What is pending for the process is seen by all, and taken by who unblocks it first.
+  // All threads see what is pending for the process; the first to unblock it takes it.
   Mask(SIG_BLOCK, {low});
   kill(getpid(), low);
   g_order.clear();
@@ -160,7 +160,7 @@ void Waits() {
   Expect(sigtimedwait(&set, nullptr, &none) == -1 && errno == EAGAIN, "sigtimedwait, none");
   Expect(sigtimedwait(&set, nullptr, &a_while) == -1 && errno == EAGAIN, "sigtimedwait, a while");
 
-  // Descriptors: they give what is pending for who reads.
+  // Descriptors: they give the reader what is pending for it.
   const int fd = Check(signalfd(-1, &set, SFD_NONBLOCK), "signalfd");
   const auto read_fd = [&](int code, int value) {
     pollfd p = {fd, POLLIN, 0};

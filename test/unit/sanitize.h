@@ -18,6 +18,20 @@
 #define TEST_ASAN 0
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define TEST_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_TSAN 1
+#endif
+#endif
+#ifndef TEST_TSAN
+#define TEST_TSAN 0
+#endif
+
+// A sanitizer replaces libc's malloc with its own.
+#define TEST_LIBC_MALLOC (!TEST_ASAN && !TEST_TSAN)
+
 namespace test {
 
 inline volatile bool always = true;
@@ -33,13 +47,6 @@ inline bool Always() {
 inline void NeverResumed() {
   if (always) abort();
 }
-
-// malloc is not libc's then.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 // Frames that were abandoned have left AddressSanitizer's marks on a stack.
 inline void MakeFresh(void* base, size_t size) {

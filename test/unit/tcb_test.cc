@@ -19,6 +19,7 @@
 #include "runtime/os/real.h"
 #include "runtime/os/tcb_list.h"
 #include "runtime/sched/gpool.h"
+#include "sanitize.h"
 
 namespace {
 
@@ -121,6 +122,7 @@ TEST_F(Tcb, ErrnoStartsAtZeroAndIsOnesOwn) {
   }
 }
 
+#if TEST_LIBC_MALLOC
 void UseMalloc() {
   std::vector<void*> blocks;
   for (size_t size = 16; size < 512; size += 16) blocks.push_back(malloc(size));
@@ -128,7 +130,6 @@ void UseMalloc() {
 }
 
 TEST_F(Tcb, MallocsCacheSurvivesRecycling) {
-  if (test::kSanitized) GTEST_SKIP() << "for want of libc's malloc";
   RunIn(g_, UseMalloc);
   const mn::LibcKept before = mn::libc_state_kept(g_->tp);
   EXPECT_NE(before.words[0], 0u) << "malloc's cache was not found";
@@ -137,6 +138,7 @@ TEST_F(Tcb, MallocsCacheSurvivesRecycling) {
   EXPECT_EQ(memcmp(&before, &after, sizeof before), 0) << "malloc's cache would leak";
   RunIn(g_, UseMalloc);
 }
+#endif
 
 TEST_F(Tcb, TheRestOfLibcsTlsBeginsAnew) {
   auto* const libc_tls = static_cast<char*>(g_->tp) + mn::tcb_layout.libc_tls;

@@ -116,7 +116,7 @@ def one_line_errors(status, clear=lambda: None):
 
 
 def check_writable(path, status):
-    """Before anything is measured in vain. What is there stays."""
+    """Before the measurements: they would be lost if it cannot be written. What is there stays."""
     try:
         existed = os.path.exists(path)
         with open(path, 'a'):

@@ -142,9 +142,19 @@ static void* RunAndShow(void* name) {
   return (void*)status;
 }
 
-static int InLaterThread(const char* name) {
+static int InThreadBesideOthers(void* (*body)(void*), const char* name) {
   Begin();
-  return End(RunInThread(pthread_create, RunAndShow, name));
+  return End(RunInThread(pthread_create, body, name));
+}
+
+static int InMainBesideOthers(void* (*body)(void*), const char* name) {
+  Begin();
+  body((void*)name);
+  return End(0);
+}
+
+static int InLaterThread(const char* name) {
+  return InThreadBesideOthers(RunAndShow, name);
 }
 
 // One that asks for a CPU of its own needs a kernel thread of its own.
@@ -160,8 +170,7 @@ static void* RunOnOneCpu(void* name) {
 }
 
 static int InWiredThread(const char* name) {
-  Begin();
-  return End(RunInThread(pthread_create, RunOnOneCpu, name));
+  return InThreadBesideOthers(RunOnOneCpu, name);
 }
 
 static void SayHowItEnded(pid_t child) {
@@ -186,14 +195,11 @@ static void* RunInVforkChild(void* name) {
 }
 
 static int InVforkChild(const char* name) {
-  Begin();
-  return End(RunInThread(pthread_create, RunInVforkChild, name));
+  return InThreadBesideOthers(RunInVforkChild, name);
 }
 
 static int InVforkChildOfMain(const char* name) {
-  Begin();
-  RunInVforkChild((void*)name);
-  return End(0);
+  return InMainBesideOthers(RunInVforkChild, name);
 }
 
 static void* RunInForkedChild(void* name) {
@@ -212,14 +218,11 @@ static void* RunInForkedChild(void* name) {
 }
 
 static int InForkedChild(const char* name) {
-  Begin();
-  return End(RunInThread(pthread_create, RunInForkedChild, name));
+  return InThreadBesideOthers(RunInForkedChild, name);
 }
 
 static int InForkedChildOfMain(const char* name) {
-  Begin();
-  RunInForkedChild((void*)name);
-  return End(0);
+  return InMainBesideOthers(RunInForkedChild, name);
 }
 
 // In a handler that interrupted a wait

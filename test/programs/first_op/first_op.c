@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls one function of the pthread API in one context (contexts.c), checks what it did and says what came of it.
+// Calls one function of the pthread API in one context (contexts.c), checks what it did and says what it returned.
 // usage: first_op CONTEXT NAME | first_op list | first_op contexts
 //        FIRST_OP=NAME first_op ctor NAME    the constructor is in first_op_ctor.so
 //        first_op learn:CONTEXT NAME         the last line lists the system calls that it makes (filter.c)

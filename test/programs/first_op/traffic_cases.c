@@ -135,19 +135,21 @@ static void PPoll(Function function) {
   CHECK(CALL(ppoll, &fd, 1, NULL, NULL) == 1);
   Close();
 }
-static void Select(Function function) {
-  Pipe();
+static fd_set SetOf(int fd) {
   fd_set set;
   FD_ZERO(&set);
-  FD_SET(ends[0], &set);
+  FD_SET(fd, &set);
+  return set;
+}
+static void Select(Function function) {
+  Pipe();
+  fd_set set = SetOf(ends[0]);
   CHECK(CALL(select, ends[0] + 1, &set, NULL, NULL, NULL) == 1);
   Close();
 }
 static void PSelect(Function function) {
   Pipe();
-  fd_set set;
-  FD_ZERO(&set);
-  FD_SET(ends[0], &set);
+  fd_set set = SetOf(ends[0]);
   CHECK(CALL(pselect, ends[0] + 1, &set, NULL, NULL, NULL, NULL) == 1);
   Close();
 }
