@@ -21,6 +21,7 @@ void stop_spinning(M* m) {
 
 // Found work: if nobody is looking any more and there may be more of it, wake another.
 void found_work(M* m) {
+  if (MN_UNLIKELY(m->fresh)) m_settles(m);
   if (!m->spinning) return;
   m->spinning = false;
   // Seq_cst: as in stop_spinning.

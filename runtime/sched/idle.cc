@@ -99,6 +99,7 @@ bool sleep_idle(M* m) {
   m->given = nullptr;
   m->note.clear();
   sched.lock.unlock();
+  if (MN_UNLIKELY(m->fresh)) m_settles(m);
   // Whoever runs next here sets its own mask; meanwhile sysmon takes the process's signals as main would.
   if (!polls && m->kmask != kIdleMask) set_kernel_mask(m, kIdleMask);
 

@@ -32,6 +32,10 @@ constinit std::atomic<bool> g_interrupt{false};
 
 // Made by create_m and not ended yet.
 constinit std::atomic<int> g_ms_alive{0};
+// Fresh ones. While there is one no further is made: on a crowded machine it takes long to begin, and all who miss it
+// meanwhile would have one made each. They are heard when it has settled.
+constinit std::atomic<int> g_ms_fresh{0};
+constinit std::atomic<bool> g_unheard{false};
 constinit std::atomic<bool> g_no_sysmon{false};  // the system grants no more kernel threads
 
 constinit SpinLock g_free_ms_lock;
@@ -79,6 +83,7 @@ void* m_main(void* arg) {
   join_all_ms(m);
   if (m->born_for != nullptr) run_wired(m);
   g0_loop(m);
+  if (m->fresh) m_settles(m);
   tls_g = nullptr;
   free_m(m);
   kernel_thread_ends();
@@ -98,11 +103,21 @@ bool create_m(G* born_for) {
   M* m = new_m();
   if (m == nullptr) return false;
   m->born_for = born_for;
+  m->fresh = born_for == nullptr;
+  if (m->fresh) g_ms_fresh.fetch_add(1, std::memory_order_relaxed);
   g_ms_alive.fetch_add(1, std::memory_order_relaxed);
   if (helper_thread(m_main, m) == 0) return true;
   g_ms_alive.fetch_sub(1, std::memory_order_relaxed);
+  if (m->fresh) g_ms_fresh.fetch_sub(1, std::memory_order_relaxed);
   free_m(m);  // sysmon may know it from an earlier life
   return false;
+}
+
+// On the creator, who is asked for an M.
+bool one_is_coming() {
+  if (g_ms_fresh.load(std::memory_order_relaxed) == 0) return false;
+  g_unheard.store(true, std::memory_order_seq_cst);
+  return g_ms_fresh.load(std::memory_order_seq_cst) != 0;  // pairs with m_settles, which looks at the word afterwards
 }
 
 // On the creator.
@@ -156,7 +171,7 @@ void* creator_main(void*) {
       g_no_sysmon.store(false, std::memory_order_relaxed);
     make_wired_ms();
     sched.lock.lock();
-    bool more = sched.n_idle_ms < kSpareMs;
+    bool more = sched.n_idle_ms < kSpareMs && !one_is_coming();
     bool needed = sched.n_idle_ms == 0 && sched.idle_ps != nullptr;
     int n_ms = sched.n_ms;
     sched.lock.unlock();
@@ -194,6 +209,12 @@ bool helpers_ended() {
   // Acquire, both: pairs with their ends; what they were counted with is visible.
   return !g_creator_alive.load(std::memory_order_acquire) && g_ms_alive.load(std::memory_order_acquire) == 0 &&
          !sched.sysmon_alive.load(std::memory_order_acquire);
+}
+
+void m_settles(M* m) {
+  m->fresh = false;
+  g_ms_fresh.fetch_sub(1, std::memory_order_seq_cst);  // pairs with one_is_coming
+  if (g_unheard.exchange(false, std::memory_order_seq_cst)) request_m();
 }
 
 void request_m() {
@@ -310,6 +331,8 @@ void forget_errands() {
 
 void forget_ms_after_fork() {
   g_ms_alive.store(0, std::memory_order_relaxed);
+  g_ms_fresh.store(0, std::memory_order_relaxed);
+  g_unheard.store(false, std::memory_order_relaxed);
   if (g_free_ms_lock.reset_after_fork()) g_free_ms.clear();
 }
 

@@ -115,6 +115,7 @@ struct M {
   std::atomic<uint64_t> poked{0};  // signals with which it was poked (signal_poke)
   int id = 0;
   G* born_for = nullptr;    // the wired G that it was made for
+  bool fresh = false;       // made for whoever needs it, and has not found or missed work yet (m_settles)
   void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
   PreemptRequest preempt;
   std::atomic<int64_t> cpu_mark{kUnmarked};  // its CPU time up to which Gs were charged (cputime.h); written by itself
@@ -335,6 +336,8 @@ bool run_on_clone(G* g);
 // Takes wire_self() back; outside before and after.
 void unwire_self();
 bool m_retires(M* m);
+// m is fresh, and has found work or is idle by now; or it ends.
+void m_settles(M* m);
 
 // --- stop.cc
 // Ends the scheduler in a process whose only thread main, the caller, is. Outside before and after. False: it cannot,
