@@ -205,7 +205,7 @@ void ForEachBlock(Body body) {
     Channel channel(Kind::kUnixStream);
     TemporaryFile file;
     EXPECT_EQ(ftruncate(file.fd(), 1), 0);
-    FillUp(channel.out);
+    FillUp(channel);
     run({"sendfile",
          [&] {
            off_t offset = 0;

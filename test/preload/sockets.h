@@ -189,6 +189,19 @@ inline size_t FillUp(int fd) {
   return size;
 }
 
+// A terminal's bytes are moved to its reader by a thread of the kernel's, until the reader's buffer is full.
+inline size_t FillUp(const Channel& channel) {
+  constexpr int kReaderIsFull = 4095;  // N_TTY_BUF_SIZE - 1 (Linux, drivers/tty/n_tty.c)
+  size_t size = FillUp(channel.out);
+  if (isatty(channel.in) == 0) return size;
+  for (int there = 0; there < kReaderIsFull && !testing::Test::HasFailure();) {
+    SleepMs(1);
+    size += Fill(channel.out);
+    EXPECT_EQ(ioctl(channel.in, FIONREAD, &there), 0);
+  }
+  return size + FillUp(channel.out);
+}
+
 // A byte that says where in a stream it belongs.
 inline char ByteAt(size_t position) {
   return static_cast<char>(position * 31 + position / 251);

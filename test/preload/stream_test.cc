@@ -172,7 +172,7 @@ TEST_P(Stream, WritersWaitForRoom) {
   // UDP loses what finds no room.
   if (GetParam() == Kind::kUdp) return;
   Channel channel(GetParam());
-  size_t left = test::FillUp(channel.out);
+  size_t left = test::FillUp(channel);
   std::vector<std::unique_ptr<Caller>> writers;
   for (int i = 0; i < 5; ++i) {
     writers.push_back(std::make_unique<Caller>([&] { return write(channel.out, "wxyz", 4); }));
@@ -329,7 +329,7 @@ TEST_P(Stream, WritersLearnThatTheReaderIsGone) {
   if (GetParam() == Kind::kUdp || GetParam() == Kind::kPty || GetParam() == Kind::kUnixDatagram) return;
   signal(SIGPIPE, SIG_IGN);
   Channel channel(GetParam());
-  test::FillUp(channel.out);
+  test::FillUp(channel);
   Caller writer([&] { return write(channel.out, "x", 1); });
   test::LetThemWait();
   EXPECT_FALSE(writer.done());
