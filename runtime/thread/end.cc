@@ -92,7 +92,7 @@ void commit_end(M*, G* g, void*) {
   G* joiner = take_waiter(b, &g->life);
   b->lock.unlock();
   if (joiner != nullptr) ready(joiner);
-  if ((life & kDetached) != 0 && g->slot != nullptr) gpool_put(g);
+  if ((life & kDetached) != 0) give_slot(g);
 }
 
 void say_that_main_ended() {
@@ -164,6 +164,10 @@ void threads_forget_after_fork() {
   // A thread that forked is the child's main thread: when it ends, so does the child.
   g_main_ended.store(this_g()->slot != nullptr, std::memory_order_relaxed);
   if (this_g()->slot != nullptr) count_kernel_thread(1);
+}
+
+void give_slot(G* g) {
+  if (g->slot != nullptr && g != sched.main_g) gpool_put(g);
 }
 
 void ends_init() {
