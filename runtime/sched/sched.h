@@ -115,7 +115,7 @@ struct M {
   std::atomic<uint64_t> poked{0};  // signals with which it was poked (signal_poke)
   int id = 0;
   G* born_for = nullptr;    // the wired G that it was made for
-  void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
+  void* libc_tp = nullptr;  // the TCB by which libc knows this kernel thread (thread/credentials.h)
   PreemptRequest preempt;
   std::atomic<int64_t> cpu_mark{kUnmarked};  // its CPU time up to which Gs were charged (cputime.h); written by itself
 };
