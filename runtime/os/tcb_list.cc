@@ -42,6 +42,10 @@ void tcb_list_find() {
   g_head = list;
 }
 
+bool tcb_list_known() {
+  return g_head != nullptr;
+}
+
 void tcb_list_add(void* tcb) {
   if (g_head == nullptr) return;
   Node* node = node_of(tcb);

@@ -4,9 +4,9 @@
 // _dl_init_static_tls), before its constructors run: there is no other moment at which that could be done. So our TCBs
 // are there, too, as long as their memory exists, whether a thread lives in them or not.
 //
-// What else walks the list: set*id, which signals the thread ids that it finds (ours exist nowhere; a TCB that has a
-// kernel thread's id, of a wired thread, must not be there, for the kernel thread's own is), fork's child, which
-// forgets all but its own, and debuggers.
+// What else walks the list: set*id, which signals the thread ids that it finds (ours exist nowhere; the TCB of a wired
+// thread has a kernel thread's id and must not be there, for the kernel thread's own is; thread/credentials.h says how
+// it is with main), fork's child, which forgets all but its own, and debuggers.
 //
 // The lock that walkers hold is not known. But nobody else adds or removes anything, for pthread_create with a stack of
 // the program's is ours; and a walker goes forward only, along links that are written last, and may stand on what is
@@ -19,8 +19,9 @@
 
 namespace mn {
 
-// On main, before there are others. If the list is not as expected, the rest does nothing.
+// On main, before there are others. If the list is not as expected it is not known, and the rest does nothing.
 void tcb_list_find();
+bool tcb_list_known();
 
 // Inside. Puts one there that is not; takes one off that is.
 void tcb_list_add(void* tcb);

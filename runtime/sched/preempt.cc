@@ -4,8 +4,9 @@
 //
 // The signal is 33, libc's SIGSETXID: programs can neither block nor see it. libc's handler for it stays in the chain,
 // and gets everything that is not from us: setuid and its family send it to every kernel thread that libc knows, until
-// each has noted in its TCB that it has changed its credentials. So it must find the M's TCB, not that of a G (which
-// libc would take for one that never answers, and ask for ever). Hence the signal is ours even without preemption.
+// each has noted in its TCB that it has changed its credentials. So it must find the TCB that was asked, as a rule the
+// M's, not that of a G (libc would take the other for one that never answers, and ask for ever). Hence the signal is
+// ours even without preemption.
 //
 // It is sent by a CPU-time timer of the M (timer_create on the thread's clock), and not by tgkill, for two reasons that
 // were measured. The kernel runs such a timer from task work, on the way back to user mode: a system call that is about
@@ -146,16 +147,16 @@ bool is_ours(const siginfo_t* info) {
   return info->si_code == kDirectCode || (info->si_code == SI_TIMER && info->si_value.sival_ptr == &g_libcs);
 }
 
-// Main's TCB stands for the process's first kernel thread in libc's list of threads, until main is bound to another and
-// its TCB has the id of that one (wire.cc): it then comes here beside the request for the thread's own TCB, which libc
-// has marked in turn, and is passed on to the first.
-bool meant_for_first(const G* g, const M* m) {
+// Main's TCB names a kernel thread beside that thread's own (thread/credentials.h).
+void* tcb_asked(const M* m) {
   constexpr int kSetxid = 1 << 6;  // nptl/descr.h, SETXID_BITMASK
-  if (g != sched.main_g || !g->bound || m->libc_tp == g->tp) return false;
-  return (tcb_cancelhandling(m->libc_tp) & kSetxid) == 0 && (tcb_cancelhandling(g->tp) & kSetxid) != 0;
+  const G* main = sched.main_g;
+  if (main == nullptr || (tcb_cancelhandling(m->libc_tp) & kSetxid) != 0) return m->libc_tp;
+  bool names_us = tcb_tid(main->tp) == m->ktid.load(std::memory_order_relaxed);
+  return names_us && (tcb_cancelhandling(main->tp) & kSetxid) != 0 ? main->tp : m->libc_tp;
 }
 
-// With the thread pointer that libc gave to this kernel thread; all signals are blocked meanwhile.
+// With the thread pointer that libc asks for; all signals are blocked meanwhile.
 void pass_to_libc(int sig, siginfo_t* info, void* context) {
   auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
   if (libcs == nullptr) return;
@@ -163,13 +164,9 @@ void pass_to_libc(int sig, siginfo_t* info, void* context) {
   void* present = thread_pointer();
   M* m = g != nullptr ? g->m.load(std::memory_order_relaxed) : nullptr;
   if (m == nullptr || m->libc_tp == nullptr) return libcs(sig, info, context);
-  void* its = m->libc_tp;
-  if (meant_for_first(g, m)) {
-    if (raw_syscall(SYS_tgkill, sys_getpid(), sys_getpid(), sig) == 0) return;
-    its = g->tp;  // it has ended
-  }
-  if (its == present) return libcs(sig, info, context);
-  set_thread_pointer(its);
+  void* asked = tcb_asked(m);
+  if (asked == present) return libcs(sig, info, context);
+  set_thread_pointer(asked);
   libcs(sig, info, context);
   set_thread_pointer(present);
 }

@@ -116,7 +116,7 @@ struct M {
   int id = 0;
   G* born_for = nullptr;    // the wired G that it was made for
   bool fresh = false;       // made for whoever needs it, and has not found or missed work yet (m_settles)
-  void* libc_tp = nullptr;  // the thread pointer that libc gave to this kernel thread, by whose TCB it knows it
+  void* libc_tp = nullptr;  // the TCB by which libc knows this kernel thread (thread/credentials.h)
   PreemptRequest preempt;
   std::atomic<int64_t> cpu_mark{kUnmarked};  // its CPU time up to which Gs were charged (cputime.h); written by itself
 };

@@ -10,6 +10,7 @@
 #include "runtime/os/memory.h"
 #include "runtime/os/stack_prot.h"
 #include "runtime/os/tcb.h"
+#include "runtime/os/tcb_list.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/ms.h"
 
@@ -19,6 +20,7 @@ namespace {
 // Gives m, which runs on a thread whose own stack belongs to a G, a g0 on a stack from the pool.
 void install_g0(M* m, G* g0) {
   m->g0.tp = g0->tp;
+  m->g0.tid = g0->tid;
   m->g0.system = true;
   m->g0.locks = 1;
   m->g0.m.store(m, std::memory_order_relaxed);
@@ -47,13 +49,21 @@ bool make_ps() {
   return true;
 }
 
-// Main, wired to the process's first kernel thread until now, becomes a G like others, on `m0` and the first P.
+// Main, wired to the process's first kernel thread until now, becomes a G like others, on `m0` and the first P. libc
+// knows that kernel thread by main's TCB; but main leaves it, may be bound to another, and may end while it goes on. So
+// g0's TCB names it, too, on libc's list (thread/credentials.h). If that is not known main stays where it is.
 void begin_main(G* self, M* m0, G* g0) {
   if (g0 != nullptr) install_g0(m0, g0);
   m0->wired = m0->has_g0 = false;
   m0->kmask = self->sigmask;
   m0->altstack = self->altstack;
   m0->libc_tp = self->tp;
+  if (tcb_list_known()) {
+    m0->libc_tp = m0->g0.tp;
+    tcb_set_tid(m0->libc_tp, sched.pid);
+  } else {
+    self->bound = true;
+  }
   m0->ktid.store(sched.pid, std::memory_order_relaxed);
   m0->inside.store(0, std::memory_order_relaxed);
   tcb_unregister_rseq(self->tp);

@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/thread/credentials.h"
 
-#include <errno.h>
 #include <signal.h>
 
-#include "runtime/arch/context.h"
 #include "runtime/os/syscall.h"
+#include "runtime/os/tcb.h"
+#include "runtime/os/tcb_list.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
 namespace {
-
-// Apart, as libc says that the address of errno never changes.
-MN_NOINLINE int result_of(int (*call)(void* arg), void* arg) {
-  int result = call(arg);
-  return result == -1 ? -errno : result;
-}
 
 constinit std::atomic<int> g_asker{0};  // a kernel thread that does not block SIGABRT
 constinit std::atomic<bool> g_handed{false};
@@ -47,24 +41,18 @@ bool aborts_for_another() {
   return g_handed.load(std::memory_order_relaxed) && sys_gettid() == g_asker.load(std::memory_order_relaxed);
 }
 
+void main_not_asked(bool raw) {
+  const G* main = sched.main_g;
+  const M* m = main->m.load(std::memory_order_relaxed);
+  tcb_set_tid(main->tp, kFakeTidBase);
+  if (m->libc_tp == m->g0.tp && m->ktid.load(std::memory_order_relaxed) == sched.pid)
+    tcb_set_tid(m->g0.tp, static_cast<int>(m->g0.tid));
+  if (!raw) tcb_list_settle();
+}
+
 int change_credentials(int (*call)(void* arg), void* arg) {
-  G* g = this_g();
-  Asker asker(g);
-  // A child of vfork has main's thread pointer.
-  if (g == nullptr || g != sched.main_g || in_vfork_child()) return call(arg);
-  release_p(enter());
-  leave();
-  // Without a P the M is main's until enter(). While it has the M's own TCB, handlers of the program's are for others.
-  M* m = g->m.load(std::memory_order_relaxed);
-  bool elsewhere = m->libc_tp != g->tp;
-  if (elsewhere) set_thread_pointer(m->libc_tp);
-  int result = result_of(call, arg);
-  if (elsewhere) set_thread_pointer(g->tp);
-  enter();
-  leave();
-  if (result >= 0) return result;
-  errno = -result;
-  return -1;
+  Asker asker(this_g());
+  return call(arg);
 }
 
 }  // namespace mn

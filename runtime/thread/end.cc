@@ -17,7 +17,7 @@
 //   robust mutexes                                leave_kernel_thread (wire.cc): by the kernel
 //   getrandom's state                             stays with the slot
 //   the stack's memory to the system              gpool_scavenge, when it stays free
-//   a set*id that waits for this thread           need not be: it asks kernel threads only (preempt.cc)
+//   a set*id that waits for this thread           main_not_asked (credentials.h); others are not
 //   priority protection's data                    libc_state_end
 //   dynamic TLS                                   tcb_retire_self, and tcb_recycle
 //   detached: TCB and stack to the cache          commit_end, once its stack is not in use
@@ -43,6 +43,7 @@
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/away.h"
 #include "runtime/thread/children.h"
+#include "runtime/thread/credentials.h"
 #include "runtime/thread/policy.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/thread.h"
@@ -92,7 +93,7 @@ void commit_end(M*, G* g, void*) {
   G* joiner = take_waiter(b, &g->life);
   b->lock.unlock();
   if (joiner != nullptr) ready(joiner);
-  if ((life & kDetached) != 0 && g->slot != nullptr) gpool_put(g);
+  if ((life & kDetached) != 0) give_slot(g);
 }
 
 void say_that_main_ended() {
@@ -101,9 +102,10 @@ void say_that_main_ended() {
 }
 
 // What remains when the program's part of the thread is over.
-[[noreturn]] void vanish(G* g, int status) {
+[[noreturn]] void vanish(G* g, int status, bool raw) {
   forget_policy(g);
   if (g->wired) leave_kernel_thread(g);
+  if (g->wired && g == sched.main_g && sched.started.load(std::memory_order_relaxed)) main_not_asked(raw);
   if (g->slot != nullptr) {
     count_end();
     tcb_retire_self();
@@ -129,7 +131,7 @@ void say_that_main_ended() {
 [[noreturn]] void main_ended() {
   say_that_main_ended();
   run_key_destructors();  // as glibc, which leaves main's thread_local objects alone
-  vanish(this_g(), 0);
+  vanish(this_g(), 0, false);
 }
 
 }  // namespace
@@ -166,6 +168,10 @@ void threads_forget_after_fork() {
   if (this_g()->slot != nullptr) count_kernel_thread(1);
 }
 
+void give_slot(G* g) {
+  if (g->slot != nullptr && g != sched.main_g) gpool_put(g);
+}
+
 void ends_init() {
   end_commit = commit_end;
 }
@@ -174,7 +180,7 @@ void thread_end(G* g) {
   real.__call_tls_dtors();
   run_key_destructors();
   libc_state_end();
-  vanish(g, 0);
+  vanish(g, 0, false);
 }
 
 void thread_exit_raw(int status) {
@@ -183,7 +189,7 @@ void thread_exit_raw(int status) {
   _pthread_cleanup_buffer none{};
   real._pthread_cleanup_pop(&none, 0);  // guards whose frames the next thread on this stack does not have
   if (g == sched.main_g && g->slot == nullptr) say_that_main_ended();
-  vanish(g, status);
+  vanish(g, status, true);
 }
 
 // glibc's layout of __pthread_unwind_buf_t: the chain goes through the first private word; program counter and stack

@@ -8,10 +8,10 @@
 
 #include "runtime/os/real.h"
 #include "runtime/os/tcb.h"
-#include "runtime/sched/gpool.h"
 #include "runtime/sync/guard.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/cancel.h"
+#include "runtime/thread/end.h"
 #include "runtime/thread/thread.h"
 #include "runtime/thread/wire.h"
 
@@ -110,7 +110,7 @@ int thread_join(pthread_t t, void** result, const Deadline& deadline, bool try_o
     }
     void* value = g->result;
     g->life.store(kDead | kReaped, std::memory_order_relaxed);  // nobody else has a right to it
-    if (g->slot != nullptr) gpool_put(g);
+    give_slot(g);
     leave();
     if (result != nullptr) *result = value;
   } else {
@@ -136,7 +136,7 @@ int thread_detach(pthread_t t) {
   else
     g->life.store(life | kDetached, std::memory_order_relaxed);
   b->lock.unlock();
-  if (error == 0 && (life & kDead) != 0 && g->slot != nullptr) gpool_put(g);
+  if (error == 0 && (life & kDead) != 0) give_slot(g);
   leave();
   return error;
 }
