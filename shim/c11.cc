@@ -39,7 +39,7 @@ pthread_cond_t* cond_of(cnd_t* c) {
 }  // namespace
 
 MN_SHIM int thrd_create(thrd_t* t, thrd_start_t start, void* arg) {
-  if (!on()) return real.thrd_create(t, start, arg);
+  if (!on_here()) return real.thrd_create(t, start, arg);
   // An int comes back in the low half of the return register, where thrd_join looks for it; as glibc casts it too.
   auto* entry = reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void (*)()>(start));
   return result_of(thread_create(t, nullptr, entry, arg));

@@ -3,8 +3,11 @@
 #include <signal.h>
 #include <string.h>
 
+#include "runtime/sched/sched.h"
 #include "runtime/thread/signal.h"
+#include "runtime/thread/thread.h"
 #include "shim/shim.h"
+#include "shim/wait.h"
 
 using namespace mn;
 
@@ -137,11 +140,12 @@ MN_SHIM int sigpending(sigset_t* set) {
 MN_SHIM int sigsuspend(const sigset_t* mask) {
   return on_here() ? errno_result(signal_suspend(mask)) : real.sigsuspend(mask);
 }
+// A sleep without end. Filters of the program's let through what pause() calls, and not sigsuspend's call.
 MN_SHIM int pause() {
-  if (!on_here()) return real.pause();
-  sigset_t mask;
-  signal_mask(SIG_BLOCK, nullptr, &mask);
-  return errno_result(signal_suspend(&mask));
+  if (!on_here() || !sched.started.load(std::memory_order_relaxed) || thread_g(thread_of(self_g())) == nullptr)
+    return real.pause();
+  int64_t left;
+  return errno_result(sleep_until(Deadline{}, &left));
 }
 MN_SHIM int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   return on_here() ? number_or_errno(signal_wait(set, info, timeout)) : real.sigtimedwait(set, info, timeout);

@@ -7,7 +7,7 @@
 using namespace mn;
 
 MN_SHIM int pthread_create(pthread_t* t, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
-  return on() ? thread_create(t, attr, start, arg) : real.pthread_create(t, attr, start, arg);
+  return on_here() ? thread_create(t, attr, start, arg) : real.pthread_create(t, attr, start, arg);
 }
 
 MN_SHIM MN_FLATTEN int pthread_join(pthread_t t, void** result) {

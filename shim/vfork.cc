@@ -10,6 +10,9 @@
 // no P, and waits by sleeping. It stays so while the child lives if the child asked to be traced by its parent or for a
 // signal at its parent's end, for the kernel takes that to be the thread (thread/children.h).
 //
+// Threads that the child makes are libc's, for Gs would run on the parent's Ms, in the parent's process. What they call
+// makes Gs of them as of any foreign thread (thread/adopt.cc), with G::vforked set.
+//
 // All signals are blocked from before the system call until each of the two knows which it is. One that came to the
 // child before would be taken for one of the thread's.
 //
@@ -56,6 +59,7 @@ uint64_t vfork_prepare(bool* by_a_child) {
     leave();
   }
   g->vfork_keeps = false;
+  vforks_under_way.fetch_add(1, std::memory_order_relaxed);
   uint64_t all = ~uint64_t{0}, mask = 0;
   set_mask(&all, &mask);
   return mask;
@@ -69,6 +73,7 @@ void vfork_child(uint64_t mask) {
 void vfork_parent(uint64_t mask, bool by_a_child, pid_t child) {
   G* g = this_g();
   g->vforked = by_a_child;
+  vforks_under_way.fetch_sub(1, std::memory_order_relaxed);
   set_mask(&mask, nullptr);
   if (by_a_child) return;
   if (child > 0 && g->vfork_keeps)

@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "runtime/base/check.h"
+#include "runtime/os/confined.h"
+#include "runtime/os/syscall.h"
 
 namespace mn {
 namespace {
@@ -141,6 +143,15 @@ void inject_call(siginfo_t* info, ucontext_t* uc, bool gap) {
   record[2] = gap ? kInjectGap : 0;
   regs[REG_RSP] = reinterpret_cast<greg_t>(record);
   regs[REG_RIP] = reinterpret_cast<greg_t>(&mn_inject_stub);
+}
+
+// As the kernel does: first the mask, so that what it opens finds a handler's frame. The word that is written below the
+// red zone lies in the kernel's frame at most, at the end of the extended state, which is loaded by then.
+void handler_ends(void* ucontext) {
+  if (MN_LIKELY(may_use(kReturns))) return;
+  auto* uc = static_cast<ucontext_t*>(ucontext);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&uc->uc_sigmask), 0, 8);
+  mn_inject_resume(uc, uc->uc_mcontext.fpregs, inject_sees_tiles(uc) ? &mn_save_tiles : &mn_save_plain);
 }
 
 }  // namespace mn

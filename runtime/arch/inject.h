@@ -44,4 +44,9 @@ bool inject_sees_tiles(const ucontext_t* uc);
 // them: right below the red zone begins the kernel's frame, and its end says that the vector registers are in it.
 void inject_call(siginfo_t* info, ucontext_t* uc, bool gap);
 
+// The end of a handler of libmn's. The kernel returns from it, by rt_sigreturn(2); where the program's filter takes
+// that away (os/confined.h), the code that it interrupted goes on here as the ucontext says, and this does not return:
+// a program without handlers of its own need not let the call through.
+void handler_ends(void* ucontext);
+
 }  // namespace mn

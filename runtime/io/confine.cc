@@ -4,8 +4,10 @@
 #include "runtime/io/netpoll.h"
 #include "runtime/os/confined.h"
 #include "runtime/os/memory.h"
+#include "runtime/sched/provide.h"
 #include "runtime/sched/sched.h"
 #include "runtime/sync/usermem.h"
+#include "runtime/thread/thread.h"
 
 namespace mn {
 namespace {
@@ -33,8 +35,10 @@ uint32_t taken_by(const sock_fprog* filter) {
 void confine_by(const sock_fprog* filter) {
   uint32_t taken = taken_by(filter);
   if (taken == 0) return;
+  constexpr uint32_t kProvided = kThreads | kTrials;
+  provide(taken & kProvided, threads_alive());
   if ((taken & kMembarrier) != 0) fence_on_enter_from_now();
-  means_lost.fetch_or(taken & ~uint32_t{kReadiness}, std::memory_order_relaxed);
+  means_lost.fetch_or(taken & ~(kProvided | kReadiness), std::memory_order_relaxed);
   if ((taken & kReadiness) != 0) netpoll_give_up();
 }
 

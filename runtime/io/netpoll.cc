@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include <initializer_list>
+
 #include "runtime/base/options.h"
 #include "runtime/io/wait.h"
 #include "runtime/os/clock.h"
@@ -251,8 +253,9 @@ void netpoll_give_up() {
 void netpoll_reset_after_fork() {
   g_lock.reset_after_fork();
   // The set is shared with the parent: it must not be used, only closed.
-  if (int fd = g_epoll.exchange(-1, std::memory_order_relaxed); fd >= 0) raw_syscall(SYS_close, fd);
-  if (int fd = g_event.exchange(-1, std::memory_order_relaxed); fd >= 0) raw_syscall(SYS_close, fd);
+  for (std::atomic<int>* of : {&g_epoll, &g_event})
+    if (int fd = of->exchange(-1, std::memory_order_relaxed); fd >= 0 && may_use(kReadiness))
+      raw_syscall(SYS_close, fd);
   netpoll.waiting.store(0, std::memory_order_relaxed);
   netpoll.due.store(false, std::memory_order_relaxed);
   netpoll.poller.store(nullptr, std::memory_order_relaxed);

@@ -145,7 +145,7 @@ void describe_wait(const WaitRecord& wait, Text* out) {
     case WaitKind::kJoin:
       return describe_join(wait.key, out);
     case WaitKind::kSleep:
-      *out << "its sleep to end";
+      *out << (wait.until != 0 ? "its sleep to end" : "a signal");  // pause()
       return;
     case WaitKind::kFutex:
       *out << "futex " << wait.key;

@@ -209,7 +209,7 @@ void start() {
   g_pid.store(sched.pid, std::memory_order_relaxed);
   if (options.trace != nullptr) trace_start();
   if (periodic()) request_errand(make_observer);
-  if (dies_after_dump()) stand_in(g_sig, on_dump_signal);
+  if (dies_after_dump() && may_use(kOutput)) stand_in(g_sig, on_dump_signal);
 }
 
 // What threads do from here on is not in it.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -62,6 +63,7 @@ constexpr Use kUses[] = {
     {kSignalling, SYS_rt_sigaction, {33}},
     {kSignalling, SYS_rt_tgsigqueueinfo, {0, 0, 33}},
     {kSignalling, SYS_getpid, {}},
+    {kSignalling, SYS_rt_sigreturn, {}},
     {kProc, SYS_openat, {static_cast<uint64_t>(AT_FDCWD), 0, O_RDONLY | O_CLOEXEC}},
     {kProc, SYS_pread64, {}},
     {kProc, SYS_read, {}},
@@ -76,12 +78,63 @@ constexpr Use kUses[] = {
     {kQuestions, SYS_prlimit64, {0, RLIMIT_AS}},
     {kQuestions, SYS_prctl, {PR_GET_NAME}},
     {kQuestions, SYS_getuid, {}},
+    {kQuestions, SYS_gettid, {}},
     {kOutput, SYS_fstat, {}},
     {kOutput, SYS_write, {2}},
     {kOutput, SYS_poll, {0, 1}},
+    {kOutput, SYS_rt_sigaction, {SIGQUIT}},
     {kMarkedSignals, SYS_rt_tgsigqueueinfo, {0, 0, SIGUSR1}},
     {kMarkedSignals, SYS_getpid, {}},
+    {kReturns, SYS_rt_sigreturn, {}},
 };
+
+constexpr uint64_t kReadWrite = PROT_READ | PROT_WRITE, kPrivate = MAP_PRIVATE | MAP_ANONYMOUS;
+constexpr uint64_t kCloneFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |
+                                 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+// Of libc's pthread_create. The first two it does without where they are refused.
+constexpr Use kOfThreads[] = {
+    {kThreads, SYS_rseq, {}},
+    {kThreads, SYS_set_robust_list, {}},
+    {kThreads, SYS_mmap, {0, 0, kReadWrite, kPrivate | MAP_NORESERVE, kAll}},
+    {kThreads, SYS_mmap, {0, 0, PROT_NONE, kPrivate | MAP_STACK, kAll}},
+    {kThreads, SYS_mprotect, {0, 0, kReadWrite}},
+    {kThreads, SYS_mprotect, {0, 0, PROT_NONE}},
+    {kThreads, SYS_clone3, {}},
+};
+constexpr Use kClone{kThreads, SYS_clone, {kCloneFlags}};
+
+seccomp_data call_of(const Use& use) {
+  seccomp_data call{};
+  call.nr = use.nr;
+  call.arch = AUDIT_ARCH_X86_64;
+  call.instruction_pointer = reinterpret_cast<uintptr_t>(means_taken_by);
+  for (int i = 0; i < 6; ++i) call.args[i] = use.args[i];
+  return call;
+}
+
+uint32_t action_of(uint32_t returned) {
+  return returned & SECCOMP_RET_ACTION_FULL;
+}
+
+bool allows(uint32_t returned) {
+  return action_of(returned) == SECCOMP_RET_ALLOW || action_of(returned) == SECCOMP_RET_LOG;
+}
+
+uint32_t threads_taken_by(const sock_filter* filter, unsigned count) {
+  uint32_t taken = 0;
+  for (const Use& use : kOfThreads) {
+    uint32_t returned = filter_returns(filter, count, call_of(use));
+    // libc then makes the other call.
+    if (use.nr == SYS_clone3 && returned == (SECCOMP_RET_ERRNO | ENOSYS))
+      returned = filter_returns(filter, count, call_of(kClone));
+    const bool refuses = action_of(returned) == SECCOMP_RET_ERRNO;
+    if (allows(returned) || (refuses && (use.nr == SYS_rseq || use.nr == SYS_set_robust_list))) continue;
+    taken |= kThreads;
+    if (!refuses) taken |= use.nr == SYS_mmap ? kTrials | kMemory : kTrials;
+  }
+  return taken;
+}
 
 uint32_t compute(uint16_t operation, uint32_t a, uint32_t b) {
   switch (operation) {
@@ -170,15 +223,12 @@ struct Machine {
 
 }  // namespace
 
-bool filter_allows(const sock_filter* filter, unsigned count, const seccomp_data& call) {
+uint32_t filter_returns(const sock_filter* filter, unsigned count, const seccomp_data& call) {
   Machine machine;
   machine.data = &call;
   for (unsigned at = 0; at < count; ++at) {
     const sock_filter& f = filter[at];
-    if (BPF_CLASS(f.code) == BPF_RET) {
-      uint32_t action = (BPF_RVAL(f.code) == BPF_A ? machine.a : f.k) & SECCOMP_RET_ACTION_FULL;
-      return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
-    }
+    if (BPF_CLASS(f.code) == BPF_RET) return BPF_RVAL(f.code) == BPF_A ? machine.a : f.k;
     if (BPF_CLASS(f.code) != BPF_JMP)
       machine.step(f);
     else if (BPF_OP(f.code) == BPF_JA)
@@ -186,20 +236,18 @@ bool filter_allows(const sock_filter* filter, unsigned count, const seccomp_data
     else
       at += holds(BPF_OP(f.code), machine.a, BPF_SRC(f.code) == BPF_X ? machine.x : f.k) ? f.jt : f.jf;
   }
-  return true;
+  return SECCOMP_RET_ALLOW;
+}
+
+bool filter_allows(const sock_filter* filter, unsigned count, const seccomp_data& call) {
+  return allows(filter_returns(filter, count, call));
 }
 
 uint32_t means_taken_by(const sock_filter* filter, unsigned count) {
   uint32_t taken = 0;
-  for (const Use& use : kUses) {
-    seccomp_data call{};
-    call.nr = use.nr;
-    call.arch = AUDIT_ARCH_X86_64;
-    call.instruction_pointer = reinterpret_cast<uintptr_t>(means_taken_by);
-    for (int i = 0; i < 6; ++i) call.args[i] = use.args[i];
-    if (!filter_allows(filter, count, call)) taken |= use.means;
-  }
-  return taken;
+  for (const Use& use : kUses)
+    if (!allows(filter_returns(filter, count, call_of(use)))) taken |= use.means;
+  return taken | threads_taken_by(filter, count);
 }
 
 void yield_cpu() {

@@ -30,6 +30,10 @@ enum Means : uint32_t {
   kMarkedSignals = 128,  // pokes (thread/signal.h) with a mark; without: the M remembers that it was poked
   kOutput = 256,         // of what MN_STATS and its like print; without: nothing is printed
   kAdvice = 512,         // madvise; without: guards by mprotect, nothing is given back while its slot is kept
+  kReturns = 1024,       // rt_sigreturn; without: handlers of libmn's end as arch/inject.h says
+  kThreads = 2048,       // new stacks and kernel threads; without: those that there are (sched/provide.h)
+  kTrials = 4096,        // to ask for them all the same, where a filter refuses and does not kill
+  kMemory = 8192,        // mmap; without, for it kills: there is no memory
 };
 
 extern std::atomic<uint32_t> means_lost;
@@ -40,7 +44,8 @@ inline bool may_use(uint32_t means) {
 
 // Which means a filter takes away. Its instructions are valid (the kernel checks them afterwards), or all are.
 uint32_t means_taken_by(const sock_filter* filter, unsigned count);
-// By the classic BPF of seccomp(2): whether it lets the call through. Public for its test.
+// By the classic BPF of seccomp(2): what it returns of the call, and whether that lets it through. Public for the test.
+uint32_t filter_returns(const sock_filter* filter, unsigned count, const seccomp_data& call);
 bool filter_allows(const sock_filter* filter, unsigned count, const seccomp_data& call);
 
 // The answer of a filter, which may be any error, most often one of these. The calls that we look at give them for no

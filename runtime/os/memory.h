@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/syscall.h"
 
 namespace mn {
@@ -18,6 +19,7 @@ constexpr size_t kPageSize = 4096;
 
 // Zeroed, not reserved, read-write memory; null when the kernel refuses.
 inline void* map_memory(size_t size, bool executable = false) {
+  if (MN_UNLIKELY(!may_use(kMemory))) return nullptr;
   long p = raw_syscall(SYS_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0),
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return p < 0 && p >= -4095 ? nullptr : reinterpret_cast<void*>(p);

@@ -34,6 +34,7 @@ constinit StackClass* g_head_class = nullptr;
 constinit std::atomic<bool> g_guard_install{false};
 constinit std::atomic<bool> g_executable{false};  // stacks were so when it was last looked at
 constinit std::atomic<bool> g_exact{false};
+constinit std::atomic<bool> g_shared{false};
 constinit std::atomic<size_t> g_most_kept{kLibcsCache};
 
 // Records of arenas, which must outlive them.
@@ -202,7 +203,7 @@ StackClass* head_class() {
 }
 
 bool is_local(const StackClass* c) {
-  return c == g_local_class && !space_is_exact();
+  return c == g_local_class && !space_is_exact() && !g_shared.load(std::memory_order_relaxed);
 }
 
 char* tcb_of_slot(const StackClass* c, char* slot) {
@@ -307,6 +308,10 @@ void make_space_exact() {
   size_t share = limit.rlim_cur == RLIM_INFINITY ? 0 : limit.rlim_cur / kShareKept;
   g_most_kept.store(share > kLibcsCache ? share : kLibcsCache, std::memory_order_relaxed);
   g_exact.store(true, std::memory_order_relaxed);
+}
+
+void keep_no_local_slots() {
+  g_shared.store(true, std::memory_order_relaxed);
 }
 
 size_t most_kept() {

@@ -94,8 +94,9 @@ StackClass* head_class();
 template <class Visit>
 void for_each_class(Visit visit);
 // The one class of which Ps keep slots of their own: the first that the program asks for, hence nearly always its
-// default. None where space is exact.
+// default. None where space is exact, or where no slot can be made any more (gpool_share).
 bool is_local(const StackClass* c);
+void keep_no_local_slots();
 
 char* tcb_of_slot(const StackClass* c, char* slot);
 G* g_of_slot(const StackClass* c, char* slot);
@@ -120,7 +121,7 @@ void unmap_stack(G* g);
 bool space_is_exact();
 void make_space_exact();
 bool space_may_be_short();  // it is exact, or there is a limit by now
-// Bytes of stacks that may be kept for later where space is exact.
+// Bytes of stacks that may be kept for later where space is exact; natively, everywhere.
 size_t most_kept();
 
 // Stacks by themselves are not changed when a library that is loaded later needs executable ones (os/stack_prot.h).

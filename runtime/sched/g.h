@@ -150,10 +150,14 @@ inline G* this_g() {
 
 // The child of a vfork runs on its parent's stack, with its parent's thread pointer and memory, while the parent's
 // thread sleeps in the kernel. What the kernel keeps for a process or a thread (masks, handlers, descriptors, names,
-// priorities) is the child's own: a call that is about it goes to libc, and must not change what the G remembers.
+// priorities) is the child's own: a call that is about it goes to libc, and must not change what the G remembers. So it
+// is of threads that the child makes, which are libc's.
+extern std::atomic<int> vforks_under_way;
+bool is_of_vfork_child();  // of a thread that libmn has not met, while a vfork is under way
 inline bool in_vfork_child() {
   const G* g = this_g();
-  return g != nullptr && g->vforked;
+  if (MN_UNLIKELY(g == nullptr)) return vforks_under_way.load(std::memory_order_relaxed) != 0 && is_of_vfork_child();
+  return g->vforked;
 }
 
 // Where tls_g is, from any thread pointer.

@@ -2,12 +2,13 @@
 #include "runtime/sched/give_back.h"
 
 #include "runtime/os/memory.h"
+#include "runtime/sched/gpool.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
 namespace {
 
-// Guards P::free_gs where space is exact. Before, each is its M's alone, which uses it inside.
+// Guards P::free_gs where there are to be none. Before, each is its M's alone, which uses it inside.
 constinit SpinLock g_flushing;
 
 // Whether no M is in the middle of using p's list as its own. Called after a fence on all CPUs: an M that goes inside
@@ -63,6 +64,17 @@ void flush_slots(P* p) {
     while (G* g = p->free_gs.pop()) all.push(g);
   }
   while (G* g = all.pop()) put_shared(g->stack_class, g);
+}
+
+void gpool_share() {
+  keep_no_local_slots();
+  if (sched.started.load(std::memory_order_relaxed)) {
+    flush_all(enter());
+    return leave();
+  }
+  enter();
+  for (int i = 0; i < sched.nprocs && sched.ps[i] != nullptr; ++i) flush_slots(sched.ps[i]);
+  leave();
 }
 
 void give_back_reset_after_fork() {

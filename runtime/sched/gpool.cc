@@ -66,6 +66,17 @@ G* take_kept(StackClass* c, DrySlot* was_dry) {
   return slot != nullptr ? adopt_slot(c, slot) : nullptr;
 }
 
+// One that is larger, as libc would take it.
+G* take_larger(const StackClass* c) {
+  G* g = nullptr;
+  for_each_class([&](StackClass* larger) {
+    if (g != nullptr || larger->stack_size < c->stack_size || larger->guard_size < c->guard_size) return;
+    SpinGuard guard(larger->lock);
+    g = larger->free.pop();
+  });
+  return g;
+}
+
 G* take_new(StackClass* c) {
   SpinGuard guard(c->lock);
   if (c->cursor == c->arena_end && !new_arena(c)) return nullptr;
@@ -120,6 +131,8 @@ G* take(StackClass* c, M* m, DrySlot* was_dry) {
   }
   if (c == head_class()) return take_head(was_dry);
   if (G* g = take_kept(c, was_dry)) return g;
+  if (MN_UNLIKELY(!may_use(kThreads)))
+    if (G* g = take_larger(c); g != nullptr || !may_use(kTrials)) return g;
   if (!space_is_exact())
     if (G* g = take_new(c)) return g;
   return take_with_own_stack(c, m, was_dry);
@@ -244,7 +257,8 @@ G* gpool_get(size_t stack_size, size_t guard_size, void* user_stack) {
   g->guard_size = c->guard_size;
   g->stack_size = stack_size;
   // A page's begin, as with glibc: TLS and TCB take more than what is added to the size for that.
-  char* top = g->own_stack != nullptr ? g->own_stack + own_stack_size(c) : g->slot + c->stride;
+  const StackClass* has = g->stack_class;
+  char* top = g->own_stack != nullptr ? g->own_stack + own_stack_size(has) : g->slot + has->stride;
   g->stack_base = g->user_stack ? static_cast<char*>(user_stack) : top - round_up(stack_size, kPageSize);
   tcb_set_stack(g->tp, g->stack_base, g->stack_size);
   return g;
@@ -273,6 +287,17 @@ StackRange gpool_stack(const G* g) {
   return {low, static_cast<size_t>(reinterpret_cast<const char*>(g) - low)};
 }
 
+size_t gpool_kept() {
+  size_t n = 0;
+  for_each_class([&](StackClass* c) {
+    if (c == head_class()) return;
+    SpinGuard guard(c->lock);
+    size_t most = most_kept() / own_stack_size(c);
+    n += c->free.size() < most ? c->free.size() : most;
+  });
+  return n;
+}
+
 void gpool_announce() {
   arenas_announce();
 }
@@ -286,7 +311,7 @@ bool gpool_wants_scavenge() {
 }
 
 void gpool_scavenge() {
-  if (!may_use(kAdvice)) return;
+  if (!may_use(kAdvice) || !may_use(kThreads)) return;
   g_scavenge.store(false, std::memory_order_relaxed);
   g_last_scavenge.store(now_ns(), std::memory_order_relaxed);
   for_each_class([](StackClass* c) {

@@ -54,6 +54,11 @@ void gpool_scavenge();
 // Something else cannot be had, perhaps for want of address space: that of slots that nobody uses is unmapped. Outside.
 void gpool_give_back();
 
+// No slot can be made soon (sched/provide.h): those that are free are found by every thread from now on. Outside.
+void gpool_share();
+// How many stacks libc would have kept of those that are free. Inside.
+size_t gpool_kept();
+
 // Visits every G whose slot has memory, free ones included.
 void gpool_for_each(void (*visit)(G* g, void* arg), void* arg);
 

@@ -15,6 +15,7 @@
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sched/netpoll.h"
+#include "runtime/sched/provide.h"
 
 namespace mn {
 
@@ -81,6 +82,7 @@ void* m_main(void* arg) {
   m->ktid.store(tcb_tid(g0->tp), std::memory_order_relaxed);
   tls_g = g0;
   join_all_ms(m);
+  m_has_begun();
   if (m->born_for != nullptr) run_wired(m);
   g0_loop(m);
   if (m->fresh) m_settles(m);
@@ -100,13 +102,16 @@ int helper_thread(void* (*main)(void*), void* arg) {
 }
 
 bool create_m(G* born_for) {
+  if (MN_UNLIKELY(!may_make_m(born_for == nullptr))) return false;
   M* m = new_m();
   if (m == nullptr) return false;
   m->born_for = born_for;
   m->fresh = born_for == nullptr;
   if (m->fresh) g_ms_fresh.fetch_add(1, std::memory_order_relaxed);
   g_ms_alive.fetch_add(1, std::memory_order_relaxed);
+  m_begins();
   if (helper_thread(m_main, m) == 0) return true;
+  m_has_begun();
   g_ms_alive.fetch_sub(1, std::memory_order_relaxed);
   if (m->fresh) g_ms_fresh.fetch_sub(1, std::memory_order_relaxed);
   free_m(m);  // sysmon may know it from an earlier life
@@ -146,7 +151,7 @@ void say_none_left(int n_ms) {
   const int64_t now = now_ns();
   if (since == 0 || now - last > kLasts) since = now;
   last = now;
-  if (said || now - since < kLasts) return;
+  if (said || now - since < kLasts || !may_use(kOutput)) return;
   said = true;
   Text line;
   line << "libmn: " << n_ms << " kernel threads are blocked in system calls, and ";
@@ -169,6 +174,7 @@ void* creator_main(void*) {
     if (Hook errand = g_errand.exchange(nullptr, std::memory_order_acquire)) errand();
     if (g_no_sysmon.load(std::memory_order_relaxed) && sysmon_start() == 0)
       g_no_sysmon.store(false, std::memory_order_relaxed);
+    provide_if_asked([] { return create_m(nullptr); });
     make_wired_ms();
     sched.lock.lock();
     bool more = sched.n_idle_ms < kSpareMs && !one_is_coming();
@@ -201,6 +207,22 @@ void be_system_thread(G* g, M* m) {
   m->ktid.store(tcb_tid(g->tp), std::memory_order_relaxed);
   g->m.store(m, std::memory_order_relaxed);
   tls_g = g;
+}
+
+bool reserve_ms(int n) {
+  Stack<M, &M::next_idle> reserved;
+  while (static_cast<int>(reserved.size()) < n) {
+    M* m = new_m();
+    if (m == nullptr) break;
+    reserved.push(m);
+  }
+  const bool all = static_cast<int>(reserved.size()) == n;
+  while (M* m = reserved.pop()) free_m(m);
+  return all;
+}
+
+int ms_alive() {
+  return g_ms_alive.load(std::memory_order_relaxed);
 }
 
 bool helpers_ended() {
@@ -330,7 +352,8 @@ void forget_errands() {
 }
 
 void forget_ms_after_fork() {
-  g_ms_alive.store(0, std::memory_order_relaxed);
+  stacks_are_free(g_ms_alive.exchange(0, std::memory_order_relaxed));
+  provide_reset_after_fork();
   g_ms_fresh.store(0, std::memory_order_relaxed);
   g_unheard.store(false, std::memory_order_relaxed);
   if (g_free_ms_lock.reset_after_fork()) g_free_ms.clear();

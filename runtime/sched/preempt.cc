@@ -171,8 +171,7 @@ void pass_to_libc(int sig, siginfo_t* info, void* context) {
   set_thread_pointer(present);
 }
 
-void on_preempt(int sig, siginfo_t* info, void* context) {
-  if (!is_ours(info)) return pass_to_libc(sig, info, context);
+void preempt(siginfo_t* info, void* context) {
   G* g = this_g();
   if (g == nullptr) return;
   ++g->preempt_signals;
@@ -184,7 +183,7 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
   if (!meant || g->system || g->wired) return request.asked.store(false, std::memory_order_relaxed);
   auto* uc = static_cast<ucontext_t*>(context);
   bool on_own;
-  if (g->locks == 0 && interruptible(static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RIP])) &&
+  if (g->locks == 0 && may_use(kReturns) && interruptible(static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RIP])) &&
       has_room(g, uc, &on_own)) {
     inject_call(info, uc, on_own);
     return request.asked.store(false, std::memory_order_relaxed);
@@ -193,6 +192,14 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
   m->attention.compare_exchange_strong(none, kPreempt, std::memory_order_relaxed);
   int timer = request.timer.load(std::memory_order_relaxed);
   if (timer < 0 || !may_use(kSignalling) || !arm(timer)) request.asked.store(false, std::memory_order_relaxed);
+}
+
+void on_preempt(int sig, siginfo_t* info, void* context) {
+  if (is_ours(info))
+    preempt(info, context);
+  else
+    pass_to_libc(sig, info, context);
+  handler_ends(context);
 }
 
 // libc installs its own handler when it needs it, and again in a forked child.
@@ -246,6 +253,7 @@ void give_way(const Injected& interrupted) {
 }  // namespace
 
 void preempt_init() {
+  const bool can_save = inject_init(give_way);
   if (options.preempt_ms == 0) return;
   g_n_closed = 0;
   ::dl_iterate_phdr(visit_object, nullptr);
@@ -254,7 +262,7 @@ void preempt_init() {
   uintptr_t top = getauxval(AT_EXECFN);  // a string at the very top
   raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, 0, sys_arg(&stack));
   if (stack.rlim_cur < top) g_main_stack = {top - stack.rlim_cur, top};
-  g_can_inject = inject_init(give_way);
+  g_can_inject = can_save;
 }
 
 bool preempt_start() {

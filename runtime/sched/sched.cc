@@ -19,6 +19,7 @@ namespace mn {
 constinit Sched sched{};
 thread_local constinit G* tls_g = nullptr;
 constinit ptrdiff_t tls_g_offset = 0;
+constinit std::atomic<int> vforks_under_way{0};
 constinit SignalHook deliver_signals = nullptr;
 constinit AdoptHook adopt_thread = nullptr;
 constinit std::atomic<uint64_t> process_signals{0};
@@ -226,6 +227,10 @@ void commit_lost_p(M*, G* prev, void*) {
 }
 
 }  // namespace
+
+bool is_of_vfork_child() {
+  return sys_getpid() != own_pid();
+}
 
 void run_timers_here(M* m, int64_t now) {
   P* p = m->p;

@@ -347,6 +347,8 @@ bool sched_stop();
 void m_stops(M* m);
 // By one of the runtime's kernel threads, at its end.
 void kernel_thread_ends();
+// Until the kernel knows none of those that have said so.
+void await_ends();
 
 // --- fence.cc
 // Before the first helper thread: what is cheap only while the process has one kernel thread.

@@ -122,7 +122,7 @@ void sched_reset_after_fork() {
   self->wired = m->wired = true;
   m->p = nullptr;
   m->libc_tp = self->tp;  // libc takes the thread that forked for the child's first
-  sched.pid = sys_gettid();
+  sched.pid = may_use(kQuestions) ? sys_gettid() : tcb_tid(self->tp);  // fork() has set it
   m->ktid.store(sched.pid, std::memory_order_relaxed);
   m->attention.store(kNone, std::memory_order_relaxed);
   m->preempt.reset_after_fork();

@@ -11,7 +11,9 @@
 // An M that took main by chance runs it; main parks again. No G but main exists meanwhile, so that nothing is made
 // ready that an ending M might miss.
 #include "runtime/os/real.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sched/netpoll.h"
+#include "runtime/sched/provide.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
@@ -45,19 +47,18 @@ void commit_to_leader(M*, G* prev, void*) {
   global_put_locked(prev);
 }
 
-// Until the kernel knows none of them.
-void wait_for_ends() {
-  for (auto& ending : g_ending) {
-    const int ktid = ending.exchange(0, std::memory_order_relaxed);
-    while (ktid != 0 && raw_syscall(SYS_tgkill, sys_getpid(), ktid, 0) == 0) yield_cpu();
-  }
-}
-
 }  // namespace
 
 void kernel_thread_ends() {
   unsigned at = g_n_ending.fetch_add(1, std::memory_order_relaxed) % kMostThreads;
-  g_ending[at].store(sys_gettid(), std::memory_order_relaxed);
+  g_ending[at].store(tcb_tid(thread_pointer()), std::memory_order_relaxed);
+}
+
+void await_ends() {
+  for (auto& ending : g_ending) {
+    const int ktid = ending.exchange(0, std::memory_order_relaxed);
+    while (ktid != 0 && raw_syscall(SYS_tgkill, sys_getpid(), ktid, 0) == 0) yield_cpu();
+  }
 }
 
 void m_stops(M* m) {
@@ -87,12 +88,14 @@ bool sched_stop() {
   // Seq_cst: pairs with find_runnable's look; an M that sleeps by then is woken below.
   sched.stopping.store(leader, std::memory_order_seq_cst);
   while (self->m.load(std::memory_order_relaxed) != leader) park(commit_to_leader, nullptr);
+  const int ms = ms_alive();
   m = leader;
   while (!helpers_ended()) {
     wake_idle_ms();
     yield_cpu();
   }
-  wait_for_ends();
+  await_ends();
+  stacks_are_free(ms);
   if (P* p = m->p) {
     m->p = nullptr;
     p->m.store(nullptr, std::memory_order_relaxed);

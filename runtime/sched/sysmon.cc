@@ -375,6 +375,7 @@ int sysmon_start() {
   wanted_mask();                                        // main's is asked for now, while it is not a handler's
   sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
   sched.sysmon_alive.store(true, std::memory_order_relaxed);
+  sched.sysmon_ktid.store(0, std::memory_order_relaxed);
   int error = create_kernel_thread(sysmon_main, nullptr);
   if (error != 0) sched.sysmon_alive.store(false, std::memory_order_relaxed);
   return error;

@@ -50,6 +50,7 @@ void wire(Adopted* a) {
   g->state = GState::kRunning;
   g->sigmask = m->kmask = kernel_mask() & ~kUnmaskable;
   g->tid = static_cast<uint32_t>(tcb_tid(g->tp));
+  g->vforked = in_vfork_child();
   m->wired = true;
   m->libc_tp = g->tp;
   m->cur = g;

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "runtime/arch/inject.h"
 #include "runtime/os/kernel_action.h"
 #include "runtime/os/libc_version.h"
 #include "runtime/os/memory.h"
@@ -54,7 +55,7 @@ bool held(const G* g) {
   return g->cancel_held != 0 || g->sigwaits.load(std::memory_order_relaxed) != 0;
 }
 
-void on_cancel(int sig, siginfo_t* info, void* context) {
+void act_or_note(int sig, siginfo_t* info, void* context) {
   G* g = this_g();
   auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
   if (libcs == nullptr) return;
@@ -71,6 +72,11 @@ void on_cancel(int sig, siginfo_t* info, void* context) {
   g->cancel_now = g->cancel_due = false;
   g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
   libcs(sig, info, context);
+}
+
+void on_cancel(int sig, siginfo_t* info, void* context) {
+  act_or_note(sig, info, context);
+  handler_ends(context);
 }
 
 bool try_to_take() {

@@ -92,6 +92,7 @@ void children_orphaned(G* g) {
 }
 
 void children_forget_after_fork() {
+  vforks_under_way.store(0, std::memory_order_relaxed);
   g_lock.reset_after_fork();
   for (int i = 0; i < used(); ++i) g_children[i] = {};
   g_used.store(0, std::memory_order_relaxed);

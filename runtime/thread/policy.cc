@@ -278,8 +278,8 @@ int set_kernels(G* g, int policy, const sched_param* param, bool by_libc) {
 int change_policy(G* g, int policy, const sched_param* param, bool by_libc) {
   if (!valid_policy(policy, param->sched_priority)) return EINVAL;
   if (alone()) {
-    int error = set_kernels(g, policy, param, by_libc);
-    if (error == 0) policy_init();
+    const int error = set_kernels(g, policy, param, by_libc);
+    if (error == 0) g_process_policy = policy, g_process_param = *param;
     return error;
   }
   const Told told{kFlagsSchedulingTold, policy, *param};
@@ -328,6 +328,7 @@ int thread_getschedparam(pthread_t t, int* policy, sched_param* param) {
 }
 
 int thread_setschedprio(pthread_t t, int priority) {
+  if (alone()) return real.pthread_setschedprio(t, priority);  // one call; policy_init() sees what it did
   int policy;
   sched_param param{};
   if (int error = thread_getschedparam(t, &policy, &param)) return error;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the program has done about signals: the kernel is told on_signal for each handler, and the program its own.
+// What the program has done about signals: the kernel is told of one handler of ours for all, and the program of its
+// own.
 #include <errno.h>
 #include <string.h>
 
+#include "runtime/arch/inject.h"
 #include "runtime/os/kernel_action.h"
 #include "runtime/os/real.h"
 #include "runtime/sched/sched.h"
@@ -38,10 +40,16 @@ void take_from_kernel(int sig) {
   leave();
 }
 
+// What the kernel has for all handlers of the program.
+void handle(int sig, siginfo_t* info, void* context) {
+  on_signal(sig, info, context);
+  handler_ends(context);
+}
+
 // What the program is to see of an action that the kernel has; `handler` and `flags`: what signal_actions had for it.
 void show_action(struct sigaction* action, void* handler, int flags) {
   hide_stand_in(action);
-  if (action->sa_sigaction != on_signal) return;
+  if (action->sa_sigaction != handle) return;
   action->sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(handler);
   action->sa_flags = flags | (action->sa_flags & static_cast<int>(kRestorer));  // libc adds it, and shows it
 }
@@ -78,7 +86,7 @@ int signal_action(int sig, const struct sigaction* action, struct sigaction* old
   struct sigaction present;
   if (action != nullptr && (is_function(action) || (may_be_probe(sig) && action->sa_handler == SIG_DFL))) {
     struct sigaction wrapped = *action;
-    wrapped.sa_sigaction = on_signal;
+    wrapped.sa_sigaction = handle;
     wrapped.sa_flags |= SA_SIGINFO;
     if (may_be_probe(sig)) wrapped.sa_flags &= ~static_cast<int>(SA_RESETHAND);  // call_handler sees to it
     uint64_t mask;

@@ -32,7 +32,7 @@ int signal_process(pid_t pid, int sig, const sigval* value);
 constexpr int kPokeCode = -0x6d6e;
 // Once for each: on the thread that got it.
 bool is_poke(const siginfo_t* info);
-// What the kernel has for all handlers of the program.
+// What comes of a signal that the program has a handler for, or whose handler is ours.
 void on_signal(int sig, siginfo_t* info, void* context);
 
 // --- for waits (sigwait.cc)

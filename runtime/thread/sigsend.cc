@@ -9,6 +9,7 @@
 #include "runtime/thread/note.h"
 #include "runtime/thread/route.h"
 #include "runtime/thread/signal.h"
+#include "runtime/thread/standin.h"
 #include "runtime/thread/thread.h"
 
 namespace mn {
@@ -19,9 +20,32 @@ siginfo_t sent_by_us(int sig, int code, const sigval* value) {
   info.si_signo = sig;
   info.si_code = code;
   info.si_pid = own_pid();
-  if (may_use(kQuestions)) info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
+  // With a value libc asks, too.
+  if (value != nullptr || may_use(kQuestions)) info.si_uid = static_cast<uid_t>(raw_syscall(SYS_getuid));
   if (value != nullptr) info.si_value = *value;
   return info;
+}
+
+// To this kernel thread, which does not block it meanwhile, as the thread that it is for does not: what the kernel then
+// does concerns the process, or nobody. By the calls that libc makes, so that filters of the program's allow them.
+int send_to_process(int sig, const sigval* value) {
+  const uint64_t set = bit(sig);
+  const bool blocked = (self_g()->sigmask & set) != 0;
+  // Outside, the stand-in stops the thread.
+  const bool inside = stand_in_for(sig) == nullptr;
+  if (inside) enter();
+  const int ktid = this_g()->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
+  if (blocked) raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&set), 0, sizeof set);
+  long error;
+  if (value != nullptr) {
+    siginfo_t queued = sent_by_us(sig, SI_QUEUE, value);
+    error = raw_syscall(SYS_rt_tgsigqueueinfo, own_pid(), ktid, sig, sys_arg(&queued));
+  } else {
+    error = raw_syscall(SYS_tgkill, own_pid(), ktid, sig);
+  }
+  if (blocked) raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, sys_arg(&set), 0, sizeof set);
+  if (inside) leave();
+  return static_cast<int>(-error);
 }
 
 }  // namespace
@@ -33,15 +57,7 @@ int signal_thread(pthread_t t, int sig, const sigval* value) {
   if (sig < 0 || sig >= kSignals || sig == 32 || sig == 33) return EINVAL;
   if (sig == 0) return 0;
   bool blocked = (g->sigmask & bit(sig)) != 0;
-  if (!signal_is_caught(sig) && !blocked && !signal_waited_for(g, sig)) {
-    struct sigaction present;
-    if (real.sigaction(sig, nullptr, &present) != 0) return errno;
-    if (present.sa_handler == SIG_IGN) return 0;
-    // The default concerns the process; as libc, by the call that filters of the program's allow.
-    if (value == nullptr) return static_cast<int>(-raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig));
-    siginfo_t queued = sent_by_us(sig, SI_QUEUE, value);
-    return static_cast<int>(-raw_syscall(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, sys_arg(&queued)));
-  }
+  if (!signal_is_caught(sig) && !blocked && !signal_waited_for(g, sig)) return send_to_process(sig, value);
   siginfo_t info = sent_by_us(sig, value != nullptr ? SI_QUEUE : SI_TKILL, value);
   if (!note_signal(g, sig, &info, Sent::kToThread)) return EAGAIN;
   if (g == self_g()) {

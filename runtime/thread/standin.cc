@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/thread/standin.h"
 
+#include "runtime/arch/inject.h"
 #include "runtime/os/real.h"
 
 namespace mn {
@@ -10,6 +11,12 @@ constinit int stand_in_signal = 0;
 namespace {
 
 constinit struct sigaction g_action {};
+constinit SignalHandler g_handler = nullptr;
+
+void handle(int sig, siginfo_t* info, void* context) {
+  g_handler(sig, info, context);
+  handler_ends(context);
+}
 
 bool is_ours(const struct sigaction& action) {
   return stand_in_signal != 0 && action.sa_sigaction == g_action.sa_sigaction;
@@ -18,7 +25,8 @@ bool is_ours(const struct sigaction& action) {
 }  // namespace
 
 void stand_in(int sig, SignalHandler handler) {
-  g_action.sa_sigaction = handler;
+  g_handler = handler;
+  g_action.sa_sigaction = handle;
   // Not blocked while it runs: it may be asked where it is.
   g_action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER;
   stand_in_signal = sig;

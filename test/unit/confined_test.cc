@@ -114,9 +114,25 @@ TEST(Means, AreTakenOneByOne) {
   EXPECT_EQ(Taken(Without(SYS_timer_create, kErrno)), mn::kSignalling);
   EXPECT_EQ(Taken(Without(SYS_sched_yield, SECCOMP_RET_KILL_PROCESS)), mn::kYield);
   EXPECT_EQ(Taken(Without(SYS_close_range, kErrno)), mn::kProc);
+  EXPECT_EQ(Taken(Without(SYS_rt_sigreturn, kErrno)), mn::kReturns | mn::kSignalling);
   EXPECT_EQ(Taken(Without(SYS_ptrace, SECCOMP_RET_KILL_PROCESS)), 0u) << "libmn does not call it";
   EXPECT_EQ(Taken({kKill}), mn::kReadiness | mn::kMembarrier | mn::kSignalling | mn::kProc | mn::kThreadClocks |
-                                mn::kYield | mn::kQuestions | mn::kMarkedSignals | mn::kOutput | mn::kAdvice);
+                                mn::kYield | mn::kQuestions | mn::kMarkedSignals | mn::kOutput | mn::kAdvice |
+                                mn::kReturns | mn::kThreads | mn::kTrials | mn::kMemory);
+}
+
+TEST(Means, OfThreads) {
+  constexpr uint32_t kErrno = SECCOMP_RET_ERRNO | 1, kNone = SECCOMP_RET_ERRNO | ENOSYS;
+  EXPECT_EQ(Taken(Without(SYS_mprotect, kErrno)), mn::kThreads);
+  EXPECT_EQ(Taken(Without(SYS_mprotect, SECCOMP_RET_TRAP)), mn::kThreads | mn::kTrials);
+  EXPECT_EQ(Taken(Without(SYS_mmap, SECCOMP_RET_KILL_PROCESS)), mn::kThreads | mn::kTrials | mn::kMemory);
+  EXPECT_EQ(Taken(Without(SYS_rseq, kErrno)), 0u) << "libc does without";
+  EXPECT_EQ(Taken(Without(SYS_rseq, SECCOMP_RET_KILL_PROCESS)), mn::kThreads | mn::kTrials);
+  EXPECT_EQ(Taken(Without(SYS_clone3, kErrno)), mn::kThreads);
+  EXPECT_EQ(Taken(Without(SYS_clone3, kNone)), 0u) << "libc then calls clone";
+  EXPECT_EQ(Taken({Load(offsetof(seccomp_data, nr)), If(BPF_JEQ, SYS_clone3), BPF_STMT(BPF_RET | BPF_K, kNone),
+                   If(BPF_JEQ, SYS_clone), BPF_STMT(BPF_RET | BPF_K, kErrno), kAllow}),
+            mn::kThreads);
 }
 
 TEST(Means, DependOnArguments) {
