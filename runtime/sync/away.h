@@ -13,8 +13,8 @@ struct Away : Waiter {
   const void* frame = nullptr;  // where the waiter was that it stands for
 };
 
-// All inside; a bucket may be locked, except in the two that forget. A copy of `w`, of the calling thread, linked to its
-// G; not in a queue yet. Null: no memory.
+// All inside; a bucket may be locked, except in the two that forget. A copy of `w`, of the calling thread, linked to
+// its G; not in a queue yet. Null: no memory.
 Away* new_away(const Waiter* w);
 // Of the calling thread, and in no queue any more.
 void free_away(Away* away);
