@@ -77,8 +77,14 @@ constexpr Use kUses[] = {
     {kQuestions, SYS_mincore, {}},
     {kQuestions, SYS_prlimit64, {0, RLIMIT_AS}},
     {kQuestions, SYS_prctl, {PR_GET_NAME}},
+    {kQuestions, SYS_prctl, {PR_SET_NAME}},
     {kQuestions, SYS_getuid, {}},
     {kQuestions, SYS_gettid, {}},
+    {kQuestions, SYS_get_robust_list, {}},
+    {kQuestions, SYS_sched_getscheduler, {}},
+    {kQuestions, SYS_sched_getparam, {}},
+    {kQuestions, SYS_sched_getaffinity, {}},
+    {kQuestions, SYS_rt_sigtimedwait, {}},
     {kOutput, SYS_fstat, {}},
     {kOutput, SYS_write, {2}},
     {kOutput, SYS_poll, {0, 1}},
@@ -86,6 +92,8 @@ constexpr Use kUses[] = {
     {kMarkedSignals, SYS_rt_tgsigqueueinfo, {0, 0, SIGUSR1}},
     {kMarkedSignals, SYS_getpid, {}},
     {kReturns, SYS_rt_sigreturn, {}},
+    {kHolding, SYS_rt_sigqueueinfo, {0, SIGUSR1}},
+    {kHolding, SYS_getpid, {}},
 };
 
 constexpr uint64_t kReadWrite = PROT_READ | PROT_WRITE, kPrivate = MAP_PRIVATE | MAP_ANONYMOUS;

@@ -34,6 +34,7 @@ enum Means : uint32_t {
   kThreads = 2048,       // new stacks and kernel threads; without: those that there are (sched/provide.h)
   kTrials = 4096,        // to ask for them all the same, where a filter refuses and does not kill
   kMemory = 8192,        // mmap; without, for it kills: there is no memory
+  kHolding = 16384,      // rt_sigqueueinfo; without: libmn holds signals that nobody takes, and not the kernel
 };
 
 extern std::atomic<uint32_t> means_lost;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kMostProvided = 1000;
 constexpr int kHelpers = 2;  // creator and sysmon
+constexpr int kSpare = 1;    // an M that the creator makes ahead of need
 // Within what libc keeps of stacks of that size, and what await_ends() remembers.
 constexpr int kMostStacks = 100;
 
@@ -62,7 +63,8 @@ void have_stacks(int n) {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&mask), 0, 8);
   // Those that were free before are among them.
   const int before = g_free_stacks.load(std::memory_order_relaxed);
-  if (made - kHelpers > before && reserve_ms(made)) stacks_are_free(made - kHelpers - before);
+  const int more = made - kHelpers > before ? made - kHelpers - before : 0;
+  if (reserve_ms(before + more + 1)) stacks_are_free(more);  // one for the kernel thread that there is
 }
 
 // Acquire: pairs with m_has_begun.
@@ -82,12 +84,12 @@ void provide(uint32_t taken, int64_t threads) {
     enter();
     const size_t stacks = no_more ? gpool_kept() : 0;
     leave();
-    if (stacks != 0) have_stacks(static_cast<int>(stacks < kMostStacks ? stacks : kMostStacks));
+    if (stacks != 0) have_stacks(static_cast<int>(stacks < kMostStacks ? stacks : kMostStacks) + kSpare);
     means_lost.fetch_or(taken, std::memory_order_relaxed);
     return;
   }
   enter();
-  int64_t wanted = no_more ? threads + static_cast<int64_t>(gpool_kept()) : 0;
+  int64_t wanted = no_more ? threads + static_cast<int64_t>(gpool_kept()) + kSpare : 0;
   leave();
   g_wanted.store(static_cast<int>(wanted < kMostProvided ? wanted : kMostProvided), std::memory_order_relaxed);
   g_taken.fetch_or(taken, std::memory_order_relaxed);
@@ -103,6 +105,7 @@ void provide_if_asked(bool (*make_m)()) {
   if (MN_LIKELY(asked == g_done.load(std::memory_order_relaxed))) return;
   while (ms_alive() < g_wanted.load(std::memory_order_relaxed) && make_m()) {
   }
+  if (g_wanted.load(std::memory_order_relaxed) != 0) reserve_ms(1);  // for main, in a forked child
   while (!all_have_begun()) yield_cpu();
   means_lost.fetch_or(g_taken.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g_done.store(asked, std::memory_order_release);  // pairs with provide

@@ -137,7 +137,11 @@ void sched_reset_after_fork() {
   // libc takes the stacks of all threads but the caller for free: with them goes the TCB in which the kernel notes the
   // CPU of this M's thread.
   if (m->g0.tp != nullptr) tcb_unregister_rseq(m->g0.tp);
-  sched.lock.reset_after_fork();
+  const bool torn = sched.lock.reset_after_fork();
+  for (M *other = torn ? nullptr : sched.all_ms, *next; other != nullptr; other = next) {
+    next = other->all_next;
+    if (other != m) free_m(other);
+  }
   sched.stopping.store(nullptr, std::memory_order_relaxed);
   sched_forget();
   for (int i = 0; i < sched.nprocs; ++i) {

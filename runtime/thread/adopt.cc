@@ -70,7 +70,7 @@ bool has_ended(const Adopted* a) {
 bool kernel_knows_robust_list(void* tp) {
   void* head = nullptr;
   size_t size = 0;
-  if (raw_syscall(SYS_get_robust_list, 0, sys_arg(&head), sys_arg(&size)) != 0) return false;
+  if (!may_use(kQuestions) || raw_syscall(SYS_get_robust_list, 0, sys_arg(&head), sys_arg(&size)) != 0) return false;
   return head == static_cast<char*>(tp) + tcb_layout.robust_head && tcb_tid(tp) == sys_gettid();
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "runtime/os/confined.h"
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/note.h"
@@ -212,7 +213,7 @@ void route_signals() {
     held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);
     G* target = find_taker(bit(sig));
     if (target == nullptr) {
-      if (on_sysmon()) give_back(sig);
+      if (on_sysmon() && may_use(kHolding)) give_back(sig);
       continue;
     }
     bool moved = false;  // another thread that routes may have been faster

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
+#include "runtime/os/confined.h"
 #include "runtime/os/syscall.h"
 #include "runtime/os/tcb.h"
 #include "runtime/sched/gpool.h"
@@ -62,9 +63,9 @@ void thread_wire() {
   g->bound = true;
   if (!is_main) {
     gpool_unlist(g);
-    raw_syscall(SYS_prctl, PR_SET_NAME, sys_arg(g->name));
+    if (may_use(kQuestions)) raw_syscall(SYS_prctl, PR_SET_NAME, sys_arg(g->name));
   }
-  tcb_set_tid(g->tp, sys_gettid());
+  tcb_set_tid(g->tp, g->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed));
   raw_syscall(SYS_set_robust_list, sys_arg(robust_head(g)), sizeof(RobustHead));
   leave();
 }
@@ -101,9 +102,9 @@ void leave_kernel_thread(G* g) {
   if (g->slot != nullptr) {
     head->list = reinterpret_cast<void**>(head);
     head->pending = nullptr;
-    RobustHead* present = nullptr;
+    RobustHead* present = head;
     size_t size = 0;
-    raw_syscall(SYS_get_robust_list, 0, sys_arg(&present), sys_arg(&size));
+    if (may_use(kQuestions)) raw_syscall(SYS_get_robust_list, 0, sys_arg(&present), sys_arg(&size));
     // Else it is one of the program's own.
     if (present == head) raw_syscall(SYS_set_robust_list, sys_arg(heir), sizeof(RobustHead));
     tcb_set_tid(g->tp, static_cast<int>(g->tid));

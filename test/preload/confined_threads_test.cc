@@ -144,4 +144,19 @@ TEST_P(ConfinedThreads, RunInAForkedChildOnThoseOfTheParent) {
             0);
 }
 
+TEST_P(ConfinedThreads, RunInAForkedChildOnThoseOfThreadsThatItHasNot) {
+  EXPECT_EQ(StatusOf([] {
+              Readers readers;
+              if (!readers.Begin() || !readers.Create()) return false;
+              if (!Confine(Both(Both(kOfThoseThatThereAre, kOfNewOnes), {SYS_wait4}), GetParam())) return false;
+              Readers others = readers;
+              const int status = StatusOf([&] {
+                sem_init(&others.begun, 0, 0);
+                return others.Create() && others.ReadAndEnd();
+              });
+              return readers.ReadAndEnd() && status == 0;
+            }),
+            0);
+}
+
 }  // namespace
