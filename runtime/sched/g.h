@@ -60,7 +60,9 @@ struct AltStack {
   bool operator==(const AltStack&) const = default;
 };
 
-struct G {
+// In the order of use: what each switch and each call touches is in the first line of the cache, what waits touch in the
+// second, what births and deaths do in the third and fourth.
+struct alignas(64) G {
   Context ctx;
   void* tp = nullptr;  // thread pointer: TCB, and the value of pthread_self()
 
@@ -76,21 +78,18 @@ struct G {
   bool particular = false;   // has kernel state that threads it makes inherit (thread/kernel_state.h); as `bound`
   bool vforked = false;      // the caller is the child of a vfork, not the thread (in_vfork_child)
   bool vfork_keeps = false;  // set by that child: it knows its parent's thread (thread/children.h)
-  uint16_t children = 0;     // living children of fork() (thread/children.h), under its lock
   bool system = false;       // g0, sysmon, creator: no program code runs on it
-  Note note;                 // wired Gs only
+  bool delivering = false;   // deliver() is between two handlers and looks again (signal.cc); as handlers_run
   // The wake-up that made it runnable (trace.h); 0: not noted. Here, for each switch writes to this line.
   uint32_t trace_flow = 0;
 
   // Signals (thread/signal.cc). The mask is the G's own; the kernel's is changed when the next G's differs.
   uint64_t sigmask = 0;
-  std::atomic<uint64_t> sigpend{0};   // sent to this G by number; set by senders, taken by the running G
-  std::atomic<uint64_t> sigwaits{0};  // signals that end its wait for signals (thread/sigwait.cc)
-  bool sigsuspended = false;          // that wait is sigsuspend
-  // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
-  // EINTR compares, to know whether it begins again. Written by the running G.
-  uint32_t handlers_run = 0, handlers_run_abrupt = 0;
-  bool delivering = false;  // deliver() is between two handlers and looks again (signal.cc); written as those above
+  std::atomic<uint64_t> sigpend{0};  // sent to this G by number; set by senders, taken by the running G
+
+  // What it is parked on (sync/waitq.h). `wait_key` announces the bucket; `waiter` is written under that bucket's lock.
+  std::atomic<const void*> wait_key{nullptr};
+  Waiter* waiter = nullptr;
   AltStack altstack;
   // Cancelled: for good, and, until a wait has ended for it, as an interruption. Set by the canceller in this order.
   std::atomic<bool> cancelled{false};
@@ -98,48 +97,50 @@ struct G {
   // thread/cancel.h: how often it is held; it is to act later; the next signal is to be acted upon, wherever.
   uint16_t cancel_held = 0;
   bool cancel_due = false, cancel_now = false;
-
-  // What it is parked on (sync/waitq.h). `wait_key` announces the bucket; `waiter` is written under that bucket's lock.
-  std::atomic<const void*> wait_key{nullptr};
-  Waiter* waiter = nullptr;
-  Away* away = nullptr;  // waits that it left to run a handler (sync/away.h), innermost first
-
-  // Signals that came while it ran and are none of the program's, of preemption (sched/preempt.h) or for a G that was
-  // here before: what a call that returned EINTR may blame.
-  uint32_t preempt_signals = 0;
-
-  std::atomic<int64_t> cpu_ns{0};  // CPU time that was charged to it (sched/cputime.h)
+  uint8_t priority = 0;       // of a real-time policy that the kernel has granted; 0: of none
+  bool sigsuspended = false;  // its wait for signals is sigsuspend
+  Guard* guards = nullptr;    // what an unwinding must undo (sync/guard.h), innermost first
+  uint32_t tid = 0;           // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
+  Note note;                  // wired Gs only
 
   // Running
-  Guard* guards = nullptr;  // what an unwinding must undo (sync/guard.h), innermost first
-  uintptr_t jump_to = 0;    // the stack pointer that a longjmp goes to; what is below is left by it
-  Leaving leaving = Leaving::kUnwinds;
   Unfinished* unfinished = nullptr;  // none while a handler runs
   void* (*start)(void*) = nullptr;
   void* arg = nullptr;
   void* result = nullptr;
-
   // Life (thread/join.cc): kLife* bits; the joiner to wake.
   std::atomic<uint32_t> life{0};
+  // Signals that came while it ran and are none of the program's, of preemption (sched/preempt.h) or for a G that was
+  // here before: what a call that returned EINTR may blame.
+  uint32_t preempt_signals = 0;
   std::atomic<G*> joiner{nullptr};
-  KernelsWord kernels_word;
-  Rseq rseq;
 
   // Memory (gpool.cc)
   StackClass* stack_class = nullptr;
-  StackClass* home = nullptr;  // whose slot it is; stack_class says which stack it has
   char* slot = nullptr;        // lowest address of the slot, guard included; null: not from the pool
-  char* own_stack = nullptr;   // mapped by itself, guard included (arena.h); null: the stack is in the slot, or none
   char* stack_base = nullptr;  // lowest usable address of the stack, as the program sees it
   size_t stack_size = 0;       // up to the top that the program sees (TLS and TCB included, as with glibc)
   size_t guard_size = 0;
-  uint32_t tid = 0;  // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
+  char* own_stack = nullptr;   // mapped by itself, guard included (arena.h); null: the stack is in the slot, or none
+  StackClass* home = nullptr;  // whose slot it is; stack_class says which stack it has
+  uint32_t listed = 0;         // g_list_era (gpool.cc) in which its TCB is on libc's list; 0: it is not
   bool user_stack = false;
-  uint32_t listed = 0;                    // g_list_era (gpool.cc) in which its TCB is on libc's list; 0: it is not
-  bool explicit_policy = false;           // as the attribute said; reported, otherwise without effect
-  uint8_t priority = 0;                   // of a real-time policy that the kernel has granted; 0: of none
-  char name[16] = {};                     // inherited from the creator; main's is the kernel's
+  bool explicit_policy = false;  // as the attribute said; reported, otherwise without effect
+  uint16_t children = 0;         // living children of fork() (thread/children.h), under its lock
+  // Signals that end its wait for signals (thread/sigwait.cc).
+  std::atomic<uint64_t> sigwaits{0};
+  KernelsWord kernels_word;
   struct KernelPolicy* policy = nullptr;  // thread/policy.cc; a page of its own
+  char name[16] = {};                     // inherited from the creator; main's is the kernel's
+  Away* away = nullptr;                   // waits that it left to run a handler (sync/away.h), innermost first
+
+  // Handlers that ran as it left libmn, ever, and those of them that had no SA_RESTART: what a wait that ended with
+  // EINTR compares, to know whether it begins again. Written by the running G.
+  uint32_t handlers_run = 0, handlers_run_abrupt = 0;
+  uintptr_t jump_to = 0;  // the stack pointer that a longjmp goes to; what is below is left by it
+  Leaving leaving = Leaving::kUnwinds;
+  std::atomic<int64_t> cpu_ns{0};  // CPU time that was charged to it (sched/cputime.h)
+  Rseq rseq;
 };
 
 // The running G; null on threads that libmn has not met. A variable of the G itself, as all TLS is.

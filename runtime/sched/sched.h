@@ -91,7 +91,7 @@ enum Observed : uint32_t { kCpuTimes = 1, kTraced = 2, kFenced = 4 };
 
 struct M {
   G g0;
-  G* cur = nullptr;
+  alignas(64) G* cur = nullptr;     // what each switch touches is in one line of the cache
   P* p = nullptr;                   // written by this M, and while it sleeps by whoever wakes it
   std::atomic<uint32_t> inside{1};  // see above: plain store by this M, read by sysmon
   std::atomic<uint32_t> attention{kNone};
