@@ -7,6 +7,8 @@
 using namespace mn;
 
 MN_SHIM int pthread_create(pthread_t* t, const pthread_attr_t* attr, void* (*start)(void*), void* arg) {
+  // As on_here(), without a frame where that has nothing to ask.
+  if (MN_LIKELY(on() && this_g() != nullptr && !this_g()->vforked)) return thread_create(t, attr, start, arg);
   return on_here() ? thread_create(t, attr, start, arg) : real.pthread_create(t, attr, start, arg);
 }
 

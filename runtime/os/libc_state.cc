@@ -218,12 +218,15 @@ void libc_state_begin(void* tcb, const LibcKept& kept) {
 
 void libc_state_begin_again(void* tcb) {
   using Pair = uintptr_t __attribute__((vector_size(16), aligned(8), may_alias));
+  using Line = uintptr_t __attribute__((vector_size(64), aligned(8), may_alias));
   uintptr_t words[LibcKept::kMost];
   const size_t n = g_n_kept, size = tcb_layout.libc_tls_size;
   for (size_t i = 0; i < n; ++i) words[i] = variable<uintptr_t>(tcb, g_kept[i]);
   char* to = &variable<char>(tcb, tcb_layout.libc_tls);
   size_t at = 0;
-  for (; at + sizeof(Pair) <= size; at += sizeof(Pair))  // memcpy's call would be a third of the cost
+  for (; at + sizeof(Line) <= size; at += sizeof(Line))  // memcpy's call would be a third of the cost
+    *reinterpret_cast<Line*>(to + at) = *reinterpret_cast<const Line*>(g_fresh + at);
+  for (; at + sizeof(Pair) <= size; at += sizeof(Pair))
     *reinterpret_cast<Pair*>(to + at) = *reinterpret_cast<const Pair*>(g_fresh + at);
   for (; at < size; ++at) to[at] = g_fresh[at];
   for (size_t i = 0; i < n; ++i) variable<uintptr_t>(tcb, g_kept[i]) = words[i];

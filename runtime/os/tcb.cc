@@ -270,8 +270,8 @@ bool tcb_self_has_specific() {
   return at<bool>(thread_pointer(), static_cast<ptrdiff_t>(tcb_layout.specific + kKeyBlock * sizeof(void*)));
 }
 
-void tcb_retire_self() {
-  void* tcb = thread_pointer();
+// Of modules that were loaded later: their variables are allocated when a thread first uses them.
+static void free_dynamic_tls(void* tcb) {
   auto* dtv = at<Dtv*>(tcb, kHeadDtv);
   size_t modules = dtv[-1].counter;
   for (size_t i = 1; i <= modules; ++i) {
@@ -281,6 +281,11 @@ void tcb_retire_self() {
     dtv[i].pointer.val = reinterpret_cast<void*>(~uintptr_t{0});  // TLS_DTV_UNALLOCATED
     ::free(block);
   }
+}
+
+void tcb_retire_self() {
+  void* tcb = thread_pointer();
+  if (!tls_images_are_all()) free_dynamic_tls(tcb);
   auto specific = static_cast<ptrdiff_t>(tcb_layout.specific);
   auto& used = at<bool>(tcb, specific + static_cast<ptrdiff_t>(kKeyBlock * sizeof(void*)));
   if (!used) return;

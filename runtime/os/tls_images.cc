@@ -119,10 +119,13 @@ void tls_images_learn(const void* libc_tls) {
   g_next_gen = places.gen_of(next);
 }
 
+bool tls_images_are_all() {
+  return MN_LIKELY(g_next_gen != nullptr && g_next_gen->load(std::memory_order_relaxed) == 0 &&
+                   g_next_map->load(std::memory_order_relaxed) == nullptr);
+}
+
 bool tls_images_restore(void* tcb) {
-  if (MN_UNLIKELY(g_next_gen == nullptr || g_next_gen->load(std::memory_order_relaxed) != 0 ||
-                  g_next_map->load(std::memory_order_relaxed) != nullptr))
-    return false;
+  if (!tls_images_are_all()) return false;
   for (size_t i = 0; i < g_n_images; ++i) {
     const Image& image = g_images[i];
     restore(static_cast<char*>(tcb) + image.offset, image);
