@@ -19,6 +19,9 @@
 // Rejected: making it fork(2): programs tell the two apart by speed and by shared memory.
 #include <sys/types.h>
 
+#include <new>
+
+#include "runtime/os/memory.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/children.h"
@@ -30,17 +33,40 @@ using namespace mn;
 
 namespace {
 
-// Of a vfork that is under way; the child may call vfork, too.
+// Of a vfork that is under way. The child may call vfork, too, and its child, to any depth: each process that waits for
+// a deeper one has its record.
 struct Vfork {
+  Vfork* outer = nullptr;
+  Vfork* inner = nullptr;  // the next, once it was needed
   void* return_address = nullptr;
   uint64_t mask = 0;        // the kernel's
   bool by_a_child = false;  // of another vfork
   bool ours = false;
 };
 
-constexpr unsigned kDeepest = 8;
-thread_local constinit Vfork g_vforks[kDeepest] __attribute__((tls_model("initial-exec")));
-thread_local constinit unsigned g_depth __attribute__((tls_model("initial-exec"))) = 0;
+constexpr unsigned kAtHand = 4;
+thread_local constinit Vfork g_at_hand[kAtHand] __attribute__((tls_model("initial-exec")));
+thread_local constinit Vfork* g_innermost __attribute__((tls_model("initial-exec"))) = nullptr;
+
+// Deeper ones have pages that stay the thread's.
+Vfork* first_of_more() {
+  constexpr size_t kEach = kPageSize / sizeof(Vfork);
+  auto* more = static_cast<Vfork*>(map_memory(kPageSize));
+  MN_CHECK(more != nullptr, "no memory for a vfork within vforks");
+  for (size_t i = 0; i < kEach; ++i) new (&more[i]) Vfork{.inner = i + 1 < kEach ? &more[i + 1] : nullptr};
+  return more;
+}
+
+Vfork* begin() {
+  Vfork* outer = g_innermost;
+  Vfork* v = outer == nullptr ? g_at_hand : outer->inner;
+  if (v == nullptr) {
+    const bool has_next = outer >= g_at_hand && outer < g_at_hand + kAtHand - 1;
+    v = outer->inner = has_next ? outer + 1 : first_of_more();
+  }
+  v->outer = outer;
+  return g_innermost = v;
+}
 
 void set_mask(const uint64_t* mask, uint64_t* old) {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(mask), sys_arg(old), 8);
@@ -86,8 +112,7 @@ void vfork_parent(uint64_t mask, bool by_a_child, pid_t child) {
 
 extern "C" MN_HIDDEN void* mn_vfork_begin(void* return_address) {
   bool ours = on();
-  MN_CHECK(g_depth < kDeepest, "vfork");
-  Vfork& v = g_vforks[g_depth++];
+  Vfork& v = *begin();
   v.return_address = return_address;
   v.ours = ours;
   if (ours) v.mask = vfork_prepare(&v.by_a_child);
@@ -96,10 +121,10 @@ extern "C" MN_HIDDEN void* mn_vfork_begin(void* return_address) {
 
 // In the child and then in the parent.
 extern "C" MN_HIDDEN void* mn_vfork_end(pid_t child) {
-  Vfork& v = g_vforks[g_depth - 1];
+  Vfork& v = *g_innermost;
   if (v.ours && child == 0) vfork_child(v.mask);
   if (child == 0) return v.return_address;
-  --g_depth;
+  g_innermost = v.outer;
   if (v.ours) {
     int saved = errno;
     vfork_parent(v.mask, v.by_a_child, child);

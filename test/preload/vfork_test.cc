@@ -59,6 +59,20 @@ TEST(Vfork, ChildSharesMemory) {
   });
 }
 
+// What the innermost of so many processes ended with, each the child of a vfork of the one before.
+int EndOfTheInnermost(int depth) {
+  const pid_t child = vfork();
+  if (child == 0) _exit(depth == 1 ? 7 : EndOfTheInnermost(depth - 1));
+  int status = -1;
+  return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+TEST(Vfork, ToAnyDepth) {
+  HereAndInAThread([] {
+    for (const int depth : {1, 3, 4, 5, 200, 6}) EXPECT_EQ(EndOfTheInnermost(depth), 7) << depth;
+  });
+}
+
 // The child closes and replaces descriptors that other threads of the parent wait for.
 TEST(Vfork, ChildsDescriptorsAreItsOwn) {
   int ends[2];
