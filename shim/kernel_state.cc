@@ -122,9 +122,13 @@ MN_SHIM int nice(int increment) {
 
 // --- tracing: requests must come from the tracer's kernel thread, and what is traced is one
 
+// clang says that such an enum may be promoted, and va_start be wrong. It is an unsigned int, which stays one.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wvarargs"
 MN_SHIM long ptrace(__ptrace_request request, ...) {
   va_list list;
   va_start(list, request);
+#pragma GCC diagnostic pop
   auto pid = va_arg(list, pid_t);
   void* address = va_arg(list, void*);
   void* data = va_arg(list, void*);

@@ -40,6 +40,7 @@ constexpr uint64_t reg(int index) {
   return offsetof(ucontext_t, uc_mcontext.gregs) + sizeof(greg_t) * number(index);
 }
 
+// NOLINTBEGIN(bugprone-sizeof-expression): the table has the sizes of pointers, too
 #define FIELD(type, field) \
   { #type "." #field, sizeof(type::field), offsetof(type, field) }
 #define VARIABLE(name, variable) \
@@ -190,6 +191,7 @@ constinit const LayoutEntry kEntries[] = {
     FIELD(SignalAction, handler),
     CONSTANT("dump.request", kDumpRequest),
 };
+// NOLINTEND(bugprone-sizeof-expression)
 
 }  // namespace
 
