@@ -118,11 +118,12 @@ bool create_m(G* born_for) {
   return false;
 }
 
-// On the creator, who is asked for an M.
+// On the creator, which is asked for an M.
 bool one_is_coming() {
   if (g_ms_fresh.load(std::memory_order_relaxed) == 0) return false;
+  // Seq_cst, both: pairs with m_settles, which looks at g_unheard after it has changed g_ms_fresh.
   g_unheard.store(true, std::memory_order_seq_cst);
-  return g_ms_fresh.load(std::memory_order_seq_cst) != 0;  // pairs with m_settles, which looks at the word afterwards
+  return g_ms_fresh.load(std::memory_order_seq_cst) != 0;
 }
 
 // On the creator.
