@@ -18,8 +18,8 @@ namespace mn {
 // Before any thread is made. The images are not used when anything is not as expected.
 void tls_images_learn(const void* libc_tls);
 
-// No module has thread-local variables but those of the start, whose variables lie beside the TCB. False, too, if nothing
-// could be learnt.
+// No module has thread-local variables but those of the start, whose variables lie beside the TCB. False, too, if
+// nothing could be learnt.
 bool tls_images_are_all();
 
 // False: modules were loaded since, or nothing could be learnt; then nothing was done.

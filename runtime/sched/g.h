@@ -60,8 +60,8 @@ struct AltStack {
   bool operator==(const AltStack&) const = default;
 };
 
-// In the order of use: what each switch and each call touches is in the first line of the cache, what waits touch in the
-// second, what births and deaths do in the third and fourth.
+// In the order of use: what each switch and each call touches is in the first line of the cache, what waits touch in
+// the second, what births and deaths do in the third and fourth.
 struct alignas(64) G {
   Context ctx;
   void* tp = nullptr;  // thread pointer: TCB, and the value of pthread_self()

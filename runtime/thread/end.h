@@ -15,8 +15,8 @@ bool lead_main_to_its_end(G* g);
 // Whether it is so; true of others than main.
 bool main_is_led(const G* g);
 
-// Of g, which has ended: its memory is for the next thread. Main has none; where a thread has forked it keeps it, or the
-// next thread would be taken for main. Inside.
+// Of g, which has ended: its memory is for the next thread. Main has none; where a thread has forked it keeps it, or
+// the next thread would be taken for main. Inside.
 void give_slot(G* g);
 
 // In a forked child the caller is the only thread.
