@@ -67,11 +67,10 @@ void have_stacks(int n) {
   if (reserve_ms(before + more + 1)) stacks_are_free(more);  // one for the kernel thread that there is
 }
 
-// Acquire: pairs with m_has_begun.
 bool all_have_begun() {
   bool sysmon =
       !sched.sysmon_alive.load(std::memory_order_relaxed) || sched.sysmon_ktid.load(std::memory_order_relaxed) != 0;
-  return sysmon && g_beginning.load(std::memory_order_acquire) == 0;
+  return sysmon && g_beginning.load(std::memory_order_acquire) == 0;  // Acquire: pairs with m_has_begun.
 }
 
 }  // namespace
