@@ -35,11 +35,12 @@ uint32_t taken_by(const sock_fprog* filter) {
 void confine_by(const sock_fprog* filter) {
   uint32_t taken = taken_by(filter);
   if (taken == 0) return;
-  constexpr uint32_t kProvided = kThreads | kTrials;
-  provide(taken & kProvided, threads_alive());
+  constexpr uint32_t kProvided = kThreads | kTrials | kMemory;
   if ((taken & kMembarrier) != 0) fence_on_enter_from_now();
   means_lost.fetch_or(taken & ~(kProvided | kReadiness), std::memory_order_relaxed);
   if ((taken & kReadiness) != 0) netpoll_give_up();
+  provide(taken & kProvided, threads_alive());
+  sysmon_await_look();
 }
 
 }  // namespace mn

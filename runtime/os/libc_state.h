@@ -4,9 +4,8 @@
 // threads, one after the other, and each of them must find what a new thread finds:
 //
 //   in libc's TLS segment       the image of the segment, for each thread; __resp points to the TCB's own resolver
-//   state but of malloc               stays for the next thread: its cache and its arena. glibc frees them in a
-//   function that
-//                               it does not export
+//                               state. malloc's words stay for the next thread: its cache and its arena, which glibc
+//                               frees by a function that it does not export
 //   hung there by a function    freed when the thread ends, as __libc_thread_freeres does (libc_state_end)
 //   the kernel's random state   stays (getrandom_buf, since glibc 2.41), for it can only be given back by libc
 //   Sun RPC's variables         forgotten, with their memory: only programs that were linked before 2.32 have any

@@ -121,9 +121,8 @@ bool create_m(G* born_for) {
 // On the creator, which is asked for an M.
 bool one_is_coming() {
   if (g_ms_fresh.load(std::memory_order_relaxed) == 0) return false;
-  // Seq_cst, both: pairs with m_settles, which looks at g_unheard after it has changed g_ms_fresh.
-  g_unheard.store(true, std::memory_order_seq_cst);
-  return g_ms_fresh.load(std::memory_order_seq_cst) != 0;
+  g_unheard.store(true, std::memory_order_seq_cst);        // pairs with m_settles, which counts off and then looks
+  return g_ms_fresh.load(std::memory_order_seq_cst) != 0;  // the same
 }
 
 // On the creator.
@@ -236,8 +235,8 @@ bool helpers_ended() {
 
 void m_settles(M* m) {
   m->fresh = false;
-  g_ms_fresh.fetch_sub(1, std::memory_order_seq_cst);  // pairs with one_is_coming
-  if (g_unheard.exchange(false, std::memory_order_seq_cst)) request_m();
+  g_ms_fresh.fetch_sub(1, std::memory_order_seq_cst);                     // pairs with one_is_coming
+  if (g_unheard.exchange(false, std::memory_order_seq_cst)) request_m();  // the same
 }
 
 void request_m() {

@@ -19,7 +19,7 @@
 
 namespace mn {
 
-// Outside. Gives up the means `taken` of kThreads and kTrials, when enough has been made for `threads` of the
+// Outside. Gives up the means `taken` of kThreads, kTrials and kMemory, when enough has been made for `threads` of the
 // program's. Returns when no kernel thread of libmn's is about to begin.
 void provide(uint32_t taken, int64_t threads);
 

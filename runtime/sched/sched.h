@@ -361,6 +361,8 @@ void fence_on_enter_from_now();
 // --- sysmon.cc
 int sysmon_start();
 void sysmon_wake();
+// Returns when sysmon has begun another look: what has been given up (os/confined.h) it does not use any more.
+void sysmon_await_look();
 // mask_for_sysmon() says something else. Returns when sysmon blocks those of `blocked` that it is to block.
 void sysmon_mask_changed(uint64_t blocked);
 // Whether it may take one of them from the kernel.

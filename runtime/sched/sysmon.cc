@@ -60,6 +60,7 @@ constinit std::atomic<uint64_t> g_mask{kAllMasked};
 constinit G g_sysmon_g;
 constinit M g_sysmon_m;
 constinit bool g_preempts = false;
+constinit std::atomic<uint32_t> g_looks{0};
 constinit int g_tasks = -1;  // /proc/self/task, which a chroot does not take away
 
 // What was seen of a P at the last look.
@@ -288,6 +289,7 @@ void sysmon_loop() {
     sched.sysmon_note.sleep(next, true);
     sched.sysmon_note.clear();
     if (sched.stopping.load(std::memory_order_relaxed) != nullptr) return;
+    g_looks.fetch_add(1, std::memory_order_seq_cst);  // pairs with sysmon_await_look: from here on it sees what is lost
     adopt_mask();
     if ((process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) != 0)
       route_process_signals();
@@ -353,6 +355,15 @@ void sysmon_wake() {
   if (!sched.sysmon_asleep.exchange(false, std::memory_order_relaxed)) return;
   sched.coarse_now.store(now_ns(), std::memory_order_relaxed);
   sched.sysmon_note.signal();
+}
+
+void sysmon_await_look() {
+  if (!sched.started.load(std::memory_order_relaxed)) return;
+  const uint32_t before = g_looks.load(std::memory_order_seq_cst);  // pairs with sysmon_loop
+  while (sched.sysmon_alive.load(std::memory_order_relaxed) && g_looks.load(std::memory_order_relaxed) == before) {
+    sched.sysmon_note.signal();
+    yield_cpu();
+  }
 }
 
 void sysmon_mask_changed(uint64_t blocked) {
