@@ -110,8 +110,9 @@ void provide_if_asked(bool (*make_m)()) {
   g_done.store(asked, std::memory_order_release);  // pairs with provide
 }
 
+// libc takes a free stack before it maps one, so each M uses one up, also while more can be had.
 bool may_make_m(bool is_spare) {
-  return may_use(kThreads) || take_free_stack() || (!is_spare && may_use(kTrials));
+  return take_free_stack() || may_use(kThreads) || (!is_spare && may_use(kTrials));
 }
 
 void m_begins() {

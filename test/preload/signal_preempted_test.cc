@@ -19,7 +19,7 @@ struct Samples {
 };
 Samples samples;
 std::atomic<bool> over;
-std::atomic<int> running;
+std::atomic<int> running, spinning;
 
 // All of it is between the two labels.
 extern "C" const char spin_begin[];
@@ -28,10 +28,12 @@ __attribute__((noinline, noclone)) void Spin(std::atomic<bool>* until) {
   __asm__ volatile(
       ".globl spin_begin, spin_end\n"
       "spin_begin:\n"
+      "lock incl (%1)\n"
       "1: incq %%rax; imulq $3, %%rax, %%rcx; xorq %%rcx, %%rax\n"
       "cmpb $0, (%0)\n"
       "je 1b\n"
-      "spin_end:\n" ::"r"(until)
+      "spin_end:\n" ::"r"(until),
+      "r"(&spinning)
       : "rax", "rcx", "cc", "memory");
 }
 
@@ -54,16 +56,14 @@ class SignalPreempted : public test::Signal {
 TEST_F(SignalPreempted, AProfilerSeesWhereTheyCompute) {
   Handle(SIGUSR2, Sample);
   over = false;
-  running = 0;
+  spinning = 0;
   std::vector<Thread> threads;
   for (int i = 0; i < kThreads; ++i)
     threads.emplace_back([]() -> void* {
-      ++running;
       Spin(&over);
       return nullptr;
     });
-  ASSERT_TRUE(test::Eventually([] { return running == kThreads; }));
-  test::SleepMs(50);  // until all have computed for a while; one that has not would be found on its way there
+  ASSERT_TRUE(test::Eventually([] { return spinning == kThreads; }));
   int sent = 0;
   for (int round = 0; round < 3; ++round)
     for (Thread& thread : threads) {
