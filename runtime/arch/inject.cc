@@ -145,6 +145,14 @@ void inject_call(siginfo_t* info, ucontext_t* uc, bool gap) {
   regs[REG_RIP] = reinterpret_cast<greg_t>(&mn_inject_stub);
 }
 
+void inject_take_back(ucontext_t* uc) {
+  auto& regs = uc->uc_mcontext.gregs;
+  if (MN_LIKELY(regs[REG_RIP] != reinterpret_cast<greg_t>(&mn_inject_stub))) return;
+  const auto* record = reinterpret_cast<const greg_t*>(regs[REG_RSP]);
+  regs[REG_RIP] = record[0];
+  regs[REG_RSP] = record[1] + static_cast<greg_t>(kRedZone + 8);
+}
+
 // As the kernel does: first the mask, so that what it opens finds a handler's frame. The word that is written below the
 // red zone lies in the kernel's frame at most, at the end of the extended state, which is loaded by then.
 void handler_ends(void* ucontext) {

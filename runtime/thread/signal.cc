@@ -33,6 +33,7 @@
 
 #include <initializer_list>
 
+#include "runtime/arch/inject.h"
 #include "runtime/arch/interrupted.h"
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
@@ -242,6 +243,7 @@ void on_signal(int sig, siginfo_t* info, void* context) {
   if (g->system) return call_handler(sig, info, context);
   // The kernel blocked what the action says; the G may be switched out inside the handler and come back elsewhere.
   auto* uc = static_cast<ucontext_t*>(context);
+  inject_take_back(uc);  // sysmon asks again
   const SignalAction& a = signal_actions[sig];
   uint64_t nodefer = (a.flags.load(std::memory_order_relaxed) & SA_NODEFER) != 0 ? 0 : bit(sig);
   bool delivering = g->delivering;
