@@ -243,9 +243,13 @@ void give_way(const Injected& interrupted) {
   enter();
   if (somebody_waits()) yield_preempted();
   G* g = this_g();
+  g->delivering = true;  // a poke is left to the looks below: its handler would be told of this place
   leave_undelivered(g);
-  if (MN_UNLIKELY(g->sigpend.load(std::memory_order_relaxed) != 0))
-    deliver_interrupted(g, interrupted, type, saved_errno);
+  auto noted = [g] { return g->sigpend.load(std::memory_order_relaxed) != 0; };
+  if (MN_UNLIKELY(noted())) deliver_interrupted(g, interrupted, type, saved_errno);
+  g->delivering = false;
+  __asm__ volatile("" ::: "memory");  // a poke that came before was left to this look
+  if (MN_UNLIKELY(noted())) deliver_interrupted(g, interrupted, type, saved_errno);
   real.pthread_setcanceltype(type, nullptr);
   errno = saved_errno;
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals for threads that compute while others do, too, so that they have been preempted when the signal comes: the
 // handler is told where they compute, as a profiler needs it, and they go on from there, or elsewhere if it says so.
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <string>
 #include <vector>
 
 #include "signals.h"
@@ -16,6 +18,7 @@ constexpr int kThreads = 8;
 
 struct Samples {
   std::atomic<int> taken = 0, inside = 0;
+  std::atomic<uintptr_t> elsewhere = 0;  // where the last was that was not inside
 };
 Samples samples;
 std::atomic<bool> over;
@@ -37,9 +40,22 @@ __attribute__((noinline, noclone)) void Spin(std::atomic<bool>* until) {
       : "rax", "rcx", "cc", "memory");
 }
 
+// The object and the offset there.
+std::string Named(uintptr_t pc) {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<void*>(pc), &info) == 0) return "nowhere";
+  char text[300];
+  snprintf(text, sizeof text, "%s+%#zx", info.dli_fname,
+           static_cast<size_t>(pc - reinterpret_cast<uintptr_t>(info.dli_fbase)));
+  return text;
+}
+
 void Sample(int, siginfo_t*, void* context) {
   const auto pc = static_cast<uintptr_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]);
-  if (pc >= reinterpret_cast<uintptr_t>(spin_begin) && pc < reinterpret_cast<uintptr_t>(spin_end)) ++samples.inside;
+  if (pc >= reinterpret_cast<uintptr_t>(spin_begin) && pc < reinterpret_cast<uintptr_t>(spin_end))
+    ++samples.inside;
+  else
+    samples.elsewhere = pc;
   ++samples.taken;
 }
 
@@ -73,7 +89,7 @@ TEST_F(SignalPreempted, AProfilerSeesWhereTheyCompute) {
     }
   over = true;
   threads.clear();
-  EXPECT_EQ(samples.inside, sent);
+  EXPECT_EQ(samples.inside, sent) << Named(samples.elsewhere);
 }
 
 // Sums that any register or flag that is lost would change.
