@@ -48,7 +48,7 @@ constexpr unsigned kAtHand = 4;
 thread_local constinit Vfork g_at_hand[kAtHand] __attribute__((tls_model("initial-exec")));
 thread_local constinit Vfork* g_innermost __attribute__((tls_model("initial-exec"))) = nullptr;
 
-// Deeper ones have pages that stay the thread's.
+// Deeper ones have pages, which the thread keeps to its end, and which are lost then.
 Vfork* first_of_more() {
   constexpr size_t kEach = kPageSize / sizeof(Vfork);
   auto* more = static_cast<Vfork*>(map_memory(kPageSize));

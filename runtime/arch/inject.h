@@ -44,8 +44,8 @@ bool inject_sees_tiles(const ucontext_t* uc);
 // them: right below the red zone begins the kernel's frame, and its end says that the vector registers are in it.
 void inject_call(siginfo_t* info, ucontext_t* uc, bool gap);
 
-// For handlers of other signals, outside. One that comes while inject_call()'s handler runs is delivered as that returns,
-// before the first instruction of the call: the call is taken back, and *uc is the interrupted code's again.
+// For handlers of other signals, outside. One that comes while inject_call()'s handler runs is delivered as that
+// returns, before the first instruction of the call: the call is taken back, and *uc is the interrupted code's again.
 void inject_take_back(ucontext_t* uc);
 
 // The end of a handler of libmn's. The kernel returns from it, by rt_sigreturn(2); where the program's filter takes

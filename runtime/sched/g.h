@@ -79,7 +79,7 @@ struct alignas(64) G {
   bool vforked = false;      // the caller is the child of a vfork, not the thread (in_vfork_child)
   bool vfork_keeps = false;  // set by that child: it knows its parent's thread (thread/children.h)
   bool system = false;       // g0, sysmon, creator: no program code runs on it
-  bool delivering = false;   // deliver() is between two handlers and looks again (signal.cc); as handlers_run
+  bool delivering = false;   // looks for signals again, a poke need not act (signal.cc, preempt.cc); as handlers_run
   // The wake-up that made it runnable (trace.h); 0: not noted. Here, for each switch writes to this line.
   uint32_t trace_flow = 0;
 

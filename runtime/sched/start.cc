@@ -57,13 +57,10 @@ void begin_main(G* self, M* m0, G* g0) {
   m0->wired = m0->has_g0 = false;
   m0->kmask = self->sigmask;
   m0->altstack = self->altstack;
-  m0->libc_tp = self->tp;
-  if (tcb_list_known()) {
-    m0->libc_tp = m0->g0.tp;
-    tcb_set_tid(m0->libc_tp, sched.pid);
-  } else {
-    self->bound = true;
-  }
+  const bool known = tcb_list_known();
+  m0->libc_tp = known ? m0->g0.tp : self->tp;
+  if (known) tcb_set_tid(m0->libc_tp, sched.pid);
+  self->bound = self->bound || !known;
   m0->ktid.store(sched.pid, std::memory_order_relaxed);
   m0->inside.store(0, std::memory_order_relaxed);
   tcb_unregister_rseq(self->tp);

@@ -6,7 +6,7 @@
 // TCBs:
 //
 //   an M's, made by libc   names its kernel thread
-//   the first M's g0's     names the process's first kernel thread, once the scheduler runs (begin_main, ms.cc)
+//   the first M's g0's     names the process's first kernel thread, once the scheduler runs (begin_main, start.cc)
 //   main's                 names the first kernel thread, too, or the one that main is bound to (wire.cc), which
 //                          answers for it after its own
 //   other Gs'              name nobody, or are on none of the lists (tcb_list.h)

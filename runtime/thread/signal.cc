@@ -15,7 +15,9 @@
 // Signals for one thread (pthread_kill) never go to the kernel's queue of a kernel thread, from which the G may move:
 // they are noted. A G that runs outside is poked: its M gets the same signal, marked kPokeCode, which ends what it does
 // in the kernel as the signal would, and makes it look at its notes. A poke that arrives late finds no note and does
-// nothing.
+// nothing. Where the thread's code looks for notes itself in a moment, `delivering` leaves it to that; a preempted
+// thread that goes on does so, for a handler that ran there would be told of libmn (preempt.cc, give_way). A signal
+// that meets the call by which a thread is preempted takes it back (inject_take_back).
 //
 // A handler that was deferred is told of its caller in libmn as of the code that it interrupts (arch/interrupted.h):
 // what it looks for there, or has gone on elsewhere, is as where the kernel would have interrupted a system call.

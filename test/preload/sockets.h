@@ -182,10 +182,17 @@ inline size_t Fill(int fd) {
   return size;
 }
 
+// Of a TCP connection: what was sent is on its way to the other end's buffer, where softirqs come late.
+inline bool IsInFlight(int fd) {
+  tcp_info info = {};
+  socklen_t size = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked != 0;
+}
+
 // For good: what the kernel moves on later is made up for.
 inline size_t FillUp(int fd) {
   size_t size = 0;
-  for (size_t more; (more = Fill(fd)) != 0; size += more) LetThemWait();
+  for (size_t more; (more = Fill(fd)) != 0 || IsInFlight(fd); size += more) LetThemWait();
   return size;
 }
 
