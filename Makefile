@@ -78,7 +78,7 @@ $(B)/obj/test/%.o: test/%.cc
 	$(CXX) $(TESTFLAGS) -c -o $@ $<
 $(B)/test/preload_tests: $(PRELOAD_OBJ)
 	@mkdir -p $(@D)
-	$(CXX) -rdynamic -o $@ $^ -lgtest -lgtest_main -pthread -ldl
+	$(CXX) -rdynamic -o $@ $^ -lgtest -pthread -ldl
 $(B)/test/tls_plugin.so: test/preload/plugin/tls_plugin.c
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra -Werror -O2 -fPIC -shared -o $@ $<

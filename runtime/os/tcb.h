@@ -96,6 +96,13 @@ inline int tcb_tid(const void* tcb) {
 inline int tcb_cancelhandling(const void* tcb) {
   return *reinterpret_cast<const volatile int*>(static_cast<const char*>(tcb) + tcb_layout.cancelhandling);
 }
+// libc asks the thread to change its credentials (nptl/descr.h, SETXID_BITMASK). It marks the TCBs on its lists, sends
+// each thread that it has marked a signal, by the tid in the TCB, and clears the mark when that is answered, or when
+// there is no such thread.
+inline bool tcb_asked_for_credentials(const void* tcb) {
+  constexpr int kSetxid = 1 << 6;
+  return (tcb_cancelhandling(tcb) & kSetxid) != 0;
+}
 // Bit 0 says so, whether glibc keeps the state among others (before 2.37) or by itself.
 inline bool tcb_cancel_disabled(const void* tcb) {
   return (static_cast<const volatile char*>(tcb)[tcb_layout.cancelstate] & 1) != 0;

@@ -149,11 +149,10 @@ bool is_ours(const siginfo_t* info) {
 
 // Main's TCB names a kernel thread beside that thread's own (thread/credentials.h).
 void* tcb_asked(const M* m) {
-  constexpr int kSetxid = 1 << 6;  // nptl/descr.h, SETXID_BITMASK
   const G* main = sched.main_g;
-  if (main == nullptr || (tcb_cancelhandling(m->libc_tp) & kSetxid) != 0) return m->libc_tp;
+  if (main == nullptr || tcb_asked_for_credentials(m->libc_tp)) return m->libc_tp;
   bool names_us = tcb_tid(main->tp) == m->ktid.load(std::memory_order_relaxed);
-  return names_us && (tcb_cancelhandling(main->tp) & kSetxid) != 0 ? main->tp : m->libc_tp;
+  return names_us && tcb_asked_for_credentials(main->tp) ? main->tp : m->libc_tp;
 }
 
 // With the thread pointer that libc asks for; all signals are blocked meanwhile.

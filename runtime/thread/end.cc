@@ -105,12 +105,12 @@ void say_that_main_ended() {
 [[noreturn]] void vanish(G* g, int status, bool raw) {
   forget_policy(g);
   if (g->wired) leave_kernel_thread(g);
-  if (g->wired && g == sched.main_g && sched.started.load(std::memory_order_relaxed)) main_not_asked(raw);
   if (g->slot != nullptr) {
     count_end();
     tcb_retire_self();
   }
   exit_if_last(status);
+  if (g->wired && g == sched.main_g && sched.started.load(std::memory_order_relaxed)) main_not_asked(raw);
   M* m = enter();
   forget_aways(g);
   // A cancellation may have jumped out of libc's signal handler, which leaves its signal blocked.

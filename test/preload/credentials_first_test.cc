@@ -259,10 +259,3 @@ TEST(CredentialsFirst, MainEndsMeanwhile) {
 }
 
 }  // namespace
-
-// Main's pthread_exit unwinds through the tests.
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  testing::GTEST_FLAG(catch_exceptions) = false;
-  return RUN_ALL_TESTS();
-}
