@@ -40,8 +40,8 @@ bool aborts_for_another() {
   return g_handed.load(std::memory_order_relaxed) && sys_gettid() == g_asker.load(std::memory_order_relaxed);
 }
 
-// Main's kernel thread may have what it had before the last change from now on. So it does nothing more for the program,
-// and makes no kernel thread, which would inherit that.
+// Main's kernel thread may have what it had before the last change from now on. So it does nothing more for the
+// program, and makes no kernel thread, which would inherit that.
 void main_not_asked(bool raw) {
   const G* main = sched.main_g;
   const M* m = main->m.load(std::memory_order_relaxed);
@@ -49,7 +49,7 @@ void main_not_asked(bool raw) {
   const bool first = m->libc_tp == m->g0.tp && m->ktid.load(std::memory_order_relaxed) == sched.pid;
   if (first) tcb_set_tid(m->g0.tp, static_cast<int>(m->g0.tid));
   if (raw) return;
-  // libc marks a TCB, with a locked instruction, and then reads its tid.
+  // Pairs with libc, which marks a TCB, with a locked instruction, and then reads its tid.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   while (tcb_asked_for_credentials(main->tp) || (first && tcb_asked_for_credentials(m->g0.tp))) yield_cpu();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GoogleTest's own main catches what it takes for exceptions of a test. Where a test's child calls pthread_exit on main,
-// libc unwinds through it, and GoogleTest must not stand in the way.
+// GoogleTest's own main catches what it takes for exceptions of a test. Where a test's child calls pthread_exit on
+// main, libc unwinds through it, and GoogleTest must not stand in the way.
 #include <gtest/gtest.h>
 
 int main(int argc, char** argv) {
