@@ -36,7 +36,7 @@ def the_library():
 class Program:
     """A program of test/observe under libmn, and what it has written so far."""
 
-    def __init__(self, *argv, lib=None, ignore=None, user=None, **env):
+    def __init__(self, *argv, lib=None, ignore=None, user=None, cwd=None, **env):
         def at_start():
             if ignore:
                 signal.signal(ignore, signal.SIG_IGN)
@@ -49,7 +49,7 @@ class Program:
         if user:
             lib, argv[0] = self._within_reach(lib, argv[0])
         env = {**preload.libmn_environment(lib, suite.clean_environment()), **env}
-        self.child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, text=True, errors='replace',
+        self.child = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.PIPE, text=True, errors='replace',
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       preexec_fn=at_start)
         self._text = {}

@@ -50,11 +50,18 @@ bool runs_named_program() {
   return names_program(options.programs, reinterpret_cast<const char*>(getauxval(AT_EXECFN)), exe);
 }
 
+// A set-user-id program, or one with capabilities of its own: the options are the user's, and would have it write files
+// and start as the other. ld.so preloads libmn into it where the administrator says so (/etc/ld.so.preload).
+bool serves_another() {
+  return getauxval(AT_SECURE) != 0;
+}
+
 Mode choose() {
   if (const char* missing = real_load()) {
     say("libc lacks ", missing);
     return Mode::kPassThrough;
   }
+  if (serves_another()) return Mode::kPassThrough;
   Text error;
   bool valid = options_parse(environ, &options, &error);
   if (!runs_named_program()) return Mode::kPassThrough;
