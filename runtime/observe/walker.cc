@@ -2,15 +2,20 @@
 #include "runtime/observe/walker.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
 #include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include <atomic>
 
-#include "runtime/base/text.h"
 #include "runtime/observe/output.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/lock.h"
 #include "runtime/os/real.h"
+#include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
@@ -26,16 +31,32 @@ constinit char g_error[256];
 constinit std::atomic<const char*> g_missing{"it has not been opened"};
 constinit Note g_opened;
 
-// Beside libmn.so itself.
-bool companion_path(Text* path) {
+using Path = char[2 * PATH_MAX + sizeof kCompanion + 1];  // the working directory, and what LD_PRELOAD says
+
+// Beside libmn.so itself, by the path that ld.so loaded that by, which it made absolute then (l_origin).
+bool companion_path(Path& path) {
   Dl_info self;
-  if (::dladdr(reinterpret_cast<void*>(&walker_open), &self) == 0 || self.dli_fname == nullptr) return false;
-  const char* last = self.dli_fname;
-  for (const char* p = last; *p != '\0'; ++p)
-    if (*p == '/') last = p + 1;
-  for (const char* p = self.dli_fname; p != last; ++p) *path << *p;
-  *path << kCompanion;
+  link_map* map = nullptr;
+  if (::dladdr1(reinterpret_cast<void*>(&walker_open), &self, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0 ||
+      map == nullptr || ::dlinfo(map, RTLD_DI_ORIGIN, path) != 0 || path[0] != '/')
+    return false;
+  const size_t folder = ::strlen(path);
+  path[folder] = '/';
+  ::memcpy(path + folder + 1, kCompanion, sizeof kCompanion);
   return true;
+}
+
+// The root directory, as the kernel numbers it.
+struct Root {
+  uint64_t device = 0, inode = 0;
+  bool operator==(const Root&) const = default;
+};
+constinit Root g_root;
+
+Root root_now() {
+  struct stat is {};
+  if (raw_syscall(SYS_newfstatat, AT_FDCWD, sys_arg("/"), sys_arg(&is), 0) != 0) return {};
+  return {is.st_dev, is.st_ino};
 }
 
 void fail(const char* why) {
@@ -57,10 +78,17 @@ void* opener_main(void*) {
 
 }  // namespace
 
+void walker_prepare() {
+  g_root = root_now();
+}
+
 void walker_open() {
-  Text path;
-  if (!companion_path(&path)) return fail("libmn.so is not where it was loaded from");
-  void* library = ::dlopen(path.c_str(), RTLD_LOCAL | RTLD_NOW);
+  // Whoever fills a folder that the program makes its root would have that code run in it.
+  if (g_root == Root{} || root_now() != g_root)
+    return fail("the program's root directory is not the one it started with");
+  Path path;
+  if (!companion_path(path)) return fail("it is not known where libmn.so was loaded from");
+  void* library = ::dlopen(path, RTLD_LOCAL | RTLD_NOW);
   if (library == nullptr) return fail(::dlerror());
   auto walk = reinterpret_cast<WalkStack>(::dlsym(library, kWalkStackName));
   auto forget = reinterpret_cast<WalkForget>(::dlsym(library, kWalkForgetName));

@@ -47,6 +47,8 @@ constexpr const char* kWalkForgetName = "mn_walk_forget";
 
 // --- in libmn.so (walker.cc)
 
+// Before main: notes the root directory, in which the path to the companion is right.
+void walker_prepare();
 // Opens the companion, on the calling thread. Takes ld.so's lock and the program's malloc's.
 void walker_open();
 // The same on a thread that may be left behind: the process may be stuck with these locks held.
