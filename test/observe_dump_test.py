@@ -180,6 +180,19 @@ class Dump(unittest.TestCase):
                     self.assertIn('libmn: end of dump', program.err)
                     self.assertEqual(program.out, '')
 
+    def test_flood(self):
+        """As many requests as there can be are answered one after the other, and not each."""
+        for procs in PROCS:
+            with Program('dump', 'computing', MN_PROCS=procs, MN_DUMP_SIGNAL='USR1') as program:
+                program.ready()
+                begin = time.monotonic()
+                for _ in range(20_000):
+                    program.child.send_signal(signal.SIGUSR1)
+                program.ask(signal.SIGUSR1)
+                program.say()
+                self.assertEqual(program.end(), 0)
+                self.assertLess(program.err.count('libmn: end of dump'), 3 + 10 * (time.monotonic() - begin))
+
     def test_crowd(self):
         """All of many threads, each with its name, what it waits for, since when, and where."""
         kinds = {'cond': (rf'waiting for condition variable {ADDRESS}, [\d.]+ m?s', 'wait_for_cond'),

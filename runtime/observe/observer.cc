@@ -13,7 +13,7 @@
 //      observer may hang in, the process dies as it would have without libmn, only later. A second signal of the user's
 //      kills at once.
 //   2. the thread that was interrupted sleeps in the handler, if it was outside libmn: raise() must not return. Inside
-//      it may hold locks and goes on.
+//      it may hold locks and goes on. While it sleeps the signal is open again, for it may be asked where it is.
 //   3. the observer prints, and then dies of the signal. A thread that calls exit() meanwhile waits for that, for the
 //      signal came first.
 //
@@ -27,6 +27,8 @@
 // program, and no thread of the program's is interrupted in a system call. The kernel lets a tool write a siginfo_t
 // only to a process that it may kill, and the observer open the pipe only of one that it may inspect: both need one
 // user. A tool that is gone, or that stops reading, costs a few seconds of the observer's time.
+//
+// Who asks for dumps without end gets one after the other, with kPause between them, and handlers do not nest.
 //
 // A process without the scheduler, or a child of fork or vfork, has nobody to print, and dies at once.
 #include "runtime/observe/observer.h"
@@ -54,9 +56,12 @@ namespace mn {
 namespace {
 
 enum Wanted : uint32_t { kDump = 1, kFatalDump = 2, kEndOfTrace = 4, kRequestedDump = 8 };
+constexpr uint32_t kDumps = kDump | kRequestedDump;  // those that anybody may ask for
 
 constexpr size_t kStack = 256 * 1024;
 constexpr int64_t kDumpPatience = 10 * kNsPerSec;  // for the whole of a dump before a fatal error ends the process
+
+constexpr int64_t kPause = kNsPerSec / 10;
 
 constinit std::atomic<uint32_t> g_wanted{0};
 constinit std::atomic<bool> g_alive{false};  // made, or being made
@@ -94,7 +99,18 @@ void dump_as_requested() {
   }
 }
 
-void do_as_wanted(uint32_t wanted) {
+void open_signal(int sig) {
+  uint64_t bit = uint64_t{1} << (sig - 1);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&bit), 0, 8);
+}
+
+// Dumps that are asked for too soon stay wanted: until when (kForever: there are none).
+int64_t do_as_wanted() {
+  static constinit int64_t pause_ends = 0;
+  uint32_t wanted = g_wanted.exchange(0, std::memory_order_acquire);  // Acquire: pairs with want().
+  const uint32_t later = now_ns() < pause_ends ? wanted & kDumps : 0;
+  if (later != 0) g_wanted.fetch_or(later, std::memory_order_relaxed);
+  wanted &= ~later;
   if ((wanted & kDump) != 0) {
     Text why;
     why << "signal " << g_sig;
@@ -110,6 +126,8 @@ void do_as_wanted(uint32_t wanted) {
     g_traced.signal();
   }
   if ((wanted & kRequestedDump) != 0) dump_as_requested();
+  if ((wanted & kDumps) != 0) pause_ends = now_ns() + kPause;
+  return later != 0 ? pause_ends : kForever;
 }
 
 void* observer_main(void*) {
@@ -117,9 +135,8 @@ void* observer_main(void*) {
   be_system_thread(&g_g, &g_m);
   trace_open();
   for (;;) {
-    // Acquire: pairs with want().
-    if (uint32_t wanted = g_wanted.exchange(0, std::memory_order_acquire)) do_as_wanted(wanted);
-    int64_t next = schedtrace_tick(now_ns());
+    int64_t next = do_as_wanted();
+    if (int64_t print = schedtrace_tick(now_ns()); print < next) next = print;
     if (int64_t look = deadlock_tick(now_ns()); look < next) next = look;
     if (int64_t read = trace_tick(now_ns()); read < next) next = read;
     g_note.sleep(next == kForever ? -1 : next);
@@ -196,6 +213,7 @@ void on_dump_signal(int sig, siginfo_t* info, void* context) {
   if (stay) g_interrupted.store(sys_gettid(), std::memory_order_relaxed);
   want(kDump);
   if (!stay) return;
+  open_signal(sig);
   Note never;
   for (;;) never.sleep();
 }
@@ -248,6 +266,7 @@ void observe_at_exit() {
 }
 
 void observe_prepare() {
+  walker_prepare();
   bool asked = !dies_after_dump() && options.dump_signal != 0;
   if (asked || options.deadlock != 0) walker_open();
 }

@@ -18,9 +18,10 @@
 // A call that moves data looks again when it is through (shim/io.h): natively whoever is cancelled in such a call is
 // cancelled, even if the other end is closed, or data come, right after pthread_cancel.
 //
-// The signal is not blocked while libc's handler unwinds (SA_NODEFER), for the mask is the kernel thread's and others
-// run there before the clean-up handlers are through. It is sent only where libc would have sent it, which ends calls
-// that never restart.
+// The signal is not blocked while libc's handler unwinds, for the mask is the kernel thread's and others run there
+// before the clean-up handlers are through. It is blocked until we know that the signal is libc's or ours: others may
+// send thousands, of which none is to interrupt the handler of the one before. It is sent only where libc would have
+// sent it, which ends calls that never restart.
 #include "runtime/thread/cancel.h"
 
 #include <errno.h>
@@ -55,6 +56,11 @@ bool held(const G* g) {
   return g->cancel_held != 0 || g->sigwaits.load(std::memory_order_relaxed) != 0;
 }
 
+// As libc's handler judges.
+bool sent_here(const siginfo_t* info) {
+  return info->si_code == SI_TKILL && info->si_pid == sys_getpid();
+}
+
 void act_or_note(int sig, siginfo_t* info, void* context) {
   G* g = this_g();
   auto libcs = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(g_libcs.load(std::memory_order_relaxed));
@@ -62,7 +68,7 @@ void act_or_note(int sig, siginfo_t* info, void* context) {
   // Threads that libc runs.
   if (g == nullptr || (g->wired && g->slot == nullptr && g != sched.main_g)) return libcs(sig, info, context);
   if (g->system) return;
-  bool cancelled = g->cancelled.load(std::memory_order_relaxed);
+  bool cancelled = g->cancelled.load(std::memory_order_relaxed) && sent_here(info);
   if (cancelled && g->locks == 0) lead_main_to_its_end(g);
   if (!cancelled || (!g->cancel_now && (g->locks != 0 || held(g)))) {
     if (cancelled && g->locks == 0) g->cancel_due = true;
@@ -71,6 +77,8 @@ void act_or_note(int sig, siginfo_t* info, void* context) {
   }
   g->cancel_now = g->cancel_due = false;
   g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
+  uint64_t bit = uint64_t{1} << (kSignal - 1);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&bit), 0, 8);
   libcs(sig, info, context);
 }
 
@@ -107,7 +115,7 @@ void take_signal() {
     // From 2.41 on glibc does not mark a thread that blocks in a cancellation point: its handler looks where it is.
     g_always = libc_minor() >= 41;
     action.handler = reinterpret_cast<void*>(on_cancel);
-    action.flags |= SA_RESTART | SA_NODEFER;
+    action.flags |= SA_RESTART;
     kernel_action(kSignal, &action, nullptr);
   }
   g_taken.store(kTaken, std::memory_order_release);  // Release: pairs with the acquires above, and try_to_take's.
@@ -122,8 +130,7 @@ bool install_harmless() {
   if (mine) {
     KernelAction action{};
     for (int sig = 1; sig < kSignals && !action.has_handler(); ++sig) kernel_action(sig, nullptr, &action);
-    KernelAction harmless{reinterpret_cast<void*>(on_cancel), kRestorer | SA_SIGINFO | SA_RESTART | SA_NODEFER,
-                          action.restorer, 0};
+    KernelAction harmless{reinterpret_cast<void*>(on_cancel), kRestorer | SA_SIGINFO | SA_RESTART, action.restorer, 0};
     if (action.has_handler()) kernel_action(kSignal, &harmless, nullptr);
     g_taken.store(kNotYet, std::memory_order_release);  // Release: pairs with try_to_take.
   }

@@ -27,8 +27,7 @@ bool is_ours(const struct sigaction& action) {
 void stand_in(int sig, SignalHandler handler) {
   g_handler = handler;
   g_action.sa_sigaction = handle;
-  // Not blocked while it runs: it may be asked where it is.
-  g_action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER;
+  g_action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   stand_in_signal = sig;
   struct sigaction present;
   if (real.sigaction(sig, nullptr, &present) != 0 || present.sa_handler != SIG_DFL) return;
