@@ -4,6 +4,7 @@
 # make check           build and run all tests
 # make conformance SUITE=folder of the Open POSIX Test Suite
 # make cpython         CPython's own tests, natively and under libmn (an hour or two)
+# make inject          each system call of libmn's is refused (minutes)
 # make planted         mn compare finds a slowdown that was put in (minutes)
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
@@ -157,7 +158,14 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint install clean
+# Refuses each system call that libmn makes.
+$(B)/test/inject/%: test/inject/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -g -O2 -o $@ $< -pthread
+inject: all $(B)/test/inject/inject $(B)/test/inject/basic
+	python3 test/inject/run.py
+
+.PHONY: inject check planted demo test bench bench-echo stress conformance cpython apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:

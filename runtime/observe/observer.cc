@@ -239,7 +239,7 @@ void end_trace() {
 }
 
 void dump_before_abort() {
-  if (!can_dump() || this_g() == &g_g) return;
+  if (!can_dump() || this_g() == &g_g || is_creator()) return;
   want(kFatalDump);
   g_dumped.sleep(now_ns() + kDumpPatience);
 }

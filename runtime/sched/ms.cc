@@ -253,6 +253,10 @@ void request_errand(Hook errand) {
   g_creator_note.signal();
 }
 
+bool is_creator() {
+  return this_g() == &g_creator_g;
+}
+
 void run_on_new_m(G* g) {
   g->state = GState::kRunnable;
   sched.lock.lock();

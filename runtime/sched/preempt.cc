@@ -201,16 +201,23 @@ void on_preempt(int sig, siginfo_t* info, void* context) {
   handler_ends(context);
 }
 
+// Without it there is no preemption by signals.
+bool set_action(const KernelAction* action, KernelAction* old) {
+  if (kernel_action(kSignal, action, old) == 0) return true;
+  means_lost.fetch_or(kSignalling, std::memory_order_relaxed);
+  return false;
+}
+
 // libc installs its own handler when it needs it, and again in a forked child.
 bool take_signal() {
   KernelAction present{};
-  if (kernel_action(kSignal, nullptr, &present) != 0) return false;
+  if (!set_action(nullptr, &present)) return false;
   if (present.handler == reinterpret_cast<void*>(on_preempt)) return true;
   if (!present.has_handler()) return false;
   g_libcs.store(present.handler, std::memory_order_relaxed);
   KernelAction ours{reinterpret_cast<void*>(on_preempt), SA_SIGINFO | SA_RESTART | SA_ONSTACK | kRestorer,
                     present.restorer, ~uint64_t{0}};
-  return kernel_action(kSignal, &ours, nullptr) == 0;
+  return set_action(&ours, nullptr);
 }
 
 int make_timer(int ktid) {

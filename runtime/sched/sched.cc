@@ -370,7 +370,8 @@ MN_NOINLINE void leave_slow(G* g) {
 void set_kernel_mask(M* m, uint64_t mask) {
   m->kmask = mask;
   uint64_t set = mask & ~kUnmaskable;
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&set), 0, 8);
+  if (MN_UNLIKELY(refused(raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys_arg(&set), 0, 8))))
+    fatal("rt_sigprocmask is refused: signals would reach other threads", "sched/sched.cc");
 }
 
 void run_wired(M* m) {

@@ -315,6 +315,8 @@ void request_interrupt();
 // Runs once on the creator thread, soon. May be called in a signal handler. A later errand replaces one that has not
 // been begun.
 void request_errand(Hook errand);
+// The caller is that thread, and must not wait for an errand.
+bool is_creator();
 // Called when the helper threads have been started, at first and again in a forked child. Null: nobody cares.
 extern Hook helpers_started;
 void g0_loop(M* m);
