@@ -56,6 +56,13 @@ bool serves_another() {
   return getauxval(AT_SECURE) != 0;
 }
 
+// Gs switch stacks, and the kernel's shadow stack would not follow. ld.so has turned it on by now, if at all.
+bool has_shadow_stack() {
+  constexpr long kStatus = 0x5005, kOn = 1;  // ARCH_SHSTK_STATUS, ARCH_SHSTK_SHSTK: Linux 6.6
+  long features = 0;
+  return raw_syscall(SYS_arch_prctl, kStatus, sys_arg(&features)) == 0 && (features & kOn) != 0;
+}
+
 Mode choose() {
   if (const char* missing = real_load()) {
     say("libc lacks ", missing);
@@ -72,6 +79,10 @@ Mode choose() {
   if (options.help != 0) options_help(write_stderr);
   if (options.mode != 0) return Mode::kPassThrough;
   if (is_go_program()) return Mode::kPassThrough;
+  if (has_shadow_stack()) {
+    say("", "the process has a shadow stack (GLIBC_TUNABLES)");
+    return Mode::kPassThrough;
+  }
   if (const char* why = tcb_discover()) {
     say("", why);
     return Mode::kPassThrough;
