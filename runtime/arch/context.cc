@@ -24,6 +24,11 @@ void mn_context_start();
 void mn_bottom_stub();
 extern MN_HIDDEN void (*mn_bottom_target)();
 void (*mn_bottom_target)() = nullptr;
+
+// A filter that was installed meanwhile.
+[[noreturn]] MN_HIDDEN void mn_thread_pointer_refused() {
+  mn::fatal("arch_prctl is refused: threads cannot take turns", "arch/context.cc");
+}
 }
 
 namespace mn {
@@ -76,16 +81,20 @@ void make_ucontext(Context* ctx, void* base, size_t size, ContextEntry entry, vo
 void set_thread_pointer(void* tp) {
   if (g_fsgsbase)
     __asm__ volatile("wrfsbase %0" ::"r"(tp) : "memory");
-  else
-    raw_syscall(SYS_arch_prctl, ARCH_SET_FS, sys_arg(tp));
+  else if (MN_UNLIKELY(raw_syscall(SYS_arch_prctl, ARCH_SET_FS, sys_arg(tp)) != 0))
+    mn_thread_pointer_refused();
 }
 
-void context_init(bool ucontext, bool allow_fsgsbase) {
+const char* context_init(bool ucontext, bool allow_fsgsbase) {
   g_fsgsbase = allow_fsgsbase && (::getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0;
   if (ucontext)
     switch_kind = SwitchKind::kUcontext;
   else
     switch_kind = g_fsgsbase ? SwitchKind::kFsGsBase : SwitchKind::kArchPrctl;
+  void* present;
+  __asm__("mov %%fs:0, %0" : "=r"(present));
+  if (g_fsgsbase || raw_syscall(SYS_arch_prctl, ARCH_SET_FS, sys_arg(present)) == 0) return nullptr;
+  return "the CPU has no FSGSBASE, and arch_prctl is refused";
 }
 
 void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, void* arg) {

@@ -25,8 +25,9 @@ enum class SwitchKind : unsigned char {
   kUcontext,   // getcontext/swapcontext, arch_prctl or wrfsbase for the thread pointer
 };
 
-// Must precede every other call. `allow_fsgsbase`: false forgets that the CPU has it.
-void context_init(bool ucontext, bool allow_fsgsbase);
+// Must precede every other call. `allow_fsgsbase`: false forgets that the CPU has it. Null, or why no context can be
+// switched to.
+const char* context_init(bool ucontext, bool allow_fsgsbase);
 extern SwitchKind switch_kind;  // which it was
 inline SwitchKind context_kind() {
   return switch_kind;
@@ -39,7 +40,8 @@ void context_make(Context* ctx, void* base, size_t size, ContextEntry entry, voi
 // Saves the caller in *from, sets the thread pointer to `tp` and resumes *to. Returns when somebody switches to *from.
 void context_switch(Context* from, const Context* to, void* tp);
 
-// Of the calling kernel thread. All TLS changes with it, `this_g()` included.
+// Of the calling kernel thread. All TLS changes with it, `this_g()` included. The process ends, with a line, where a
+// filter refuses that.
 void set_thread_pointer(void* tp);
 
 // What Context::sp points to where assembly switches, as drawn in switch.S; a ucontext_t otherwise.

@@ -87,8 +87,11 @@ Mode choose() {
     say("", why);
     return Mode::kPassThrough;
   }
+  if (const char* why = context_init(options.switcher == 1, (options.disable & kDisableFsGsBase) == 0)) {
+    say("", why);
+    return Mode::kPassThrough;
+  }
   sched.nprocs = options.procs != 0 ? static_cast<int>(options.procs) : cpus();
-  context_init(options.switcher == 1, (options.disable & kDisableFsGsBase) == 0);
   gpool_init((options.disable & kDisableGuardInstall) == 0);
   threads_init();
   adopt_init();

@@ -36,6 +36,8 @@ MORE = {
 WHEN = ((1, 1), (3, 1), (1, 0))
 # Natively, too, the function that needs it fails.
 TOLD = {'mmap': r'line \d+: pthread_create', 'rt_sigtimedwait': r'line \d+: sigwait'}
+# Where libmn needs it only without something else.
+ONLY_WITH = {'arch_prctl': {'MN_DISABLE': 'fsgsbase'}}
 # libc has no answer to such a refusal either: its threads do not end, its pthread_kill reaches nobody.
 NOT = {'exit', 'exit_group', 'rt_sigreturn', 'getpid', 'gettid'}
 
@@ -64,8 +66,9 @@ class Case:
 
     def command(self, library):
         first, count = self.when
+        options = {'MN_PROCS': self.procs, 'LD_PRELOAD': library, **ONLY_WITH.get(self.name, {})}
         return [os.path.join(FOLDER, 'inject'), 'libmn.so', self.number, str(getattr(errno, self.error)), str(first),
-                str(count), '/usr/bin/env', f'MN_PROCS={self.procs}', f'LD_PRELOAD={library}',
+                str(count), '/usr/bin/env', *(f'{name}={value}' for name, value in options.items()),
                 os.path.join(FOLDER, 'basic')]
 
 

@@ -103,7 +103,21 @@
         movl    $0x1002, %edi           // ARCH_SET_FS
         movl    $158, %eax              // arch_prctl
         syscall                         // clobbers rcx, r11; r8 and r9 live on
+        testl   %eax, %eax
+        jne     mn_refused_stub
         RESUME  mn_switch_prctl
+
+// Where no switch can be made. The stack pointer is of unknown alignment.
+        .type   mn_refused_stub, @function
+        .p2align 4
+mn_refused_stub:
+        .cfi_startproc
+        .cfi_undefined %rip
+        andq    $-16, %rsp
+        callq   mn_thread_pointer_refused
+        ud2
+        .cfi_endproc
+        .size   mn_refused_stub, .-mn_refused_stub
 
 // The bottom of every stack: entry in rbx, argument in r12. An undefined return address ends every backtrace here.
         .globl  mn_context_start
