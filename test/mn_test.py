@@ -146,6 +146,7 @@ class Verdict(unittest.TestCase):
         self.assertIsNone(verdict.complaint('no newline' + good[6:]))
 
     def test_not_at_work(self):
+        self.assertIsNone(verdict.complaint('libmn: stats: mode=mn gs=1 pid=7 program=a mode=1:1 gs=0\n'))
         for stderr in ('', 'mode=mn gs=2', 'libmn: stats: mode=1:1 procs=2 gs=3',
                        'libmn: stats: mode=mn procs=2 gs=0', 'libmn: stats: mode=mn procs=2'):
             self.assertIn('not at work', verdict.complaint(stderr))

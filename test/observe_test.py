@@ -182,7 +182,7 @@ class Statistics(unittest.TestCase):
                 self.assertEqual(program.end(), 0)
                 self.assertRegex(program.err, rf'^libmn: stats: mode=mn procs={procs} gs=1 switches=\d+ '
                                               r'steals=\d+ ms=\d+ retakes=\d+ handoffs=\d+ '
-                                              r'preemptions=\d+ parks=(none|\w+:\d+(,\w+:\d+)*)\n$')
+                                              r'preemptions=\d+ parks=(none|\w+:\d+(,\w+:\d+)*) pid=\d+ program=\S+\n$')
 
 
 if __name__ == '__main__':

@@ -11,14 +11,14 @@ constinit Options options{};
 
 namespace {
 
-enum class Kind { kNumber, kChoice, kFlags, kSignal, kText };
+enum class Kind { kNumber, kBytes, kChoice, kFlags, kSignal, kText };
 
 struct Row {
   Kind kind;
   const char* variable;
   uint64_t Options::*field;
   const char* Options::*text;
-  uint64_t least, most;  // kNumber
+  uint64_t least, most;  // kNumber, kBytes
   const char* words;     // the others: separated by '|' or ','
   const char* help;
 };
@@ -26,6 +26,8 @@ struct Row {
 constexpr Row kRows[] = {
 #define NUMBER(field, variable, dflt, least, most, help) \
   {Kind::kNumber, variable, &Options::field, nullptr, least, most, nullptr, help},
+#define BYTES(field, variable, dflt, least, most, help) \
+  {Kind::kBytes, variable, &Options::field, nullptr, least, most, nullptr, help},
 #define CHOICE(field, variable, dflt, words, help) \
   {Kind::kChoice, variable, &Options::field, nullptr, 0, 0, words, help},
 #define FLAGS(field, variable, words, help) {Kind::kFlags, variable, &Options::field, nullptr, 0, 0, words, help},
@@ -105,6 +107,9 @@ bool parse_row(const Row& row, const char* value, Options* out) {
     case Kind::kNumber:
       if (!parse_decimal(value, &parsed) || parsed < row.least || parsed > row.most) return false;
       break;
+    case Kind::kBytes:
+      if (!parse_bytes(value, &parsed) || parsed < row.least || parsed > row.most) return false;
+      break;
     case Kind::kChoice: {
       int index = word_index(row.words, '|', value, end_of_word(value, '\0'));
       if (index < 0) return false;
@@ -130,6 +135,9 @@ void describe_range(const Row& row, Text* text) {
     case Kind::kNumber:
       *text << "a number from " << row.least << " to " << row.most;
       break;
+    case Kind::kBytes:
+      *text << "a number from " << row.least << " to " << row.most << ", or with K, M or G behind it";
+      break;
     case Kind::kChoice:
       *text << "one of " << row.words;
       break;
@@ -148,7 +156,9 @@ bool options_parse(const char* const* environ_list, Options* out, Text* error) {
   for (const Row& row : kRows) {
     const char* value = value_of(environ_list, row.variable);
     if (value == nullptr || *value == '\0' || parse_row(row, value, out)) continue;
-    *error << "libmn: " << row.variable << "='" << value << "' is not valid: it must be ";
+    *error << "libmn: " << row.variable << "='";
+    error->foreign(value);
+    *error << "' is not valid: it must be ";
     describe_range(row, error);
     *error << '\n';
     return false;

@@ -14,6 +14,18 @@ class Text {
     while (*s != '\0') put(*s++);
     return *this;
   }
+  // Of whoever started the process: what a terminal would obey is shown as \x and two digits.
+  Text& foreign(const char* s) {
+    for (; *s != '\0'; ++s) {
+      const auto c = static_cast<unsigned char>(*s);
+      if (c >= ' ' && c < 0x7f)
+        put(*s);
+      else
+        *this << "\\x"
+              << "0123456789abcdef"[c / 16] << "0123456789abcdef"[c % 16];
+    }
+    return *this;
+  }
   Text& operator<<(char c) {
     put(c);
     return *this;
@@ -74,6 +86,19 @@ inline bool parse_decimal(const char* s, uint64_t* out) {
   }
   *out = v;
   return true;
+}
+
+// The same with K, M or G behind it: 2^10, 2^20, 2^30.
+inline bool parse_bytes(const char* s, uint64_t* out) {
+  size_t n = 0;
+  while (s[n] >= '0' && s[n] <= '9') ++n;
+  const unsigned shift = s[n] == 'K' ? 10 : s[n] == 'M' ? 20 : s[n] == 'G' ? 30 : 0;
+  if (shift == 0) return parse_decimal(s, out);
+  char digits[21];  // of 64 bits
+  if (n >= sizeof digits || s[n + 1] != '\0') return false;
+  for (size_t i = 0; i < n; ++i) digits[i] = s[i];
+  digits[n] = '\0';
+  return parse_decimal(digits, out) && !__builtin_mul_overflow(*out, uint64_t{1} << shift, out);
 }
 
 inline bool same_text(const char* a, const char* b) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/observe/stats.h"
 
+#include <errno.h>
+
 #include "runtime/base/options.h"
 #include "runtime/observe/output.h"
 #include "runtime/sched/sched.h"
@@ -52,7 +54,8 @@ void stats_at_exit() {
     line << (any ? "," : "") << kWords[kind] << ':' << sum.parks[kind];
     any = true;
   }
-  line << (any ? "\n" : "none\n");
+  line << (any ? "" : "none") << " pid=" << sys_getpid() << " program=";
+  line.foreign(program_invocation_short_name) << '\n';
   output(line);
 }
 

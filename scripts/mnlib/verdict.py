@@ -2,7 +2,7 @@
 """Was libmn at work, and was it silent about everything but its statistics?
 
 With MN_STATS=1 libmn ends a program with one line on stderr:
-    libmn: stats: mode=mn procs=2 gs=12 switches=345 ms=4 ...
+    libmn: stats: mode=mn procs=2 gs=12 switches=345 ms=4 ... pid=4711 program=xz
 A program that creates no thread says `no-threads` on its stderr when it runs natively.
 """
 
@@ -19,8 +19,9 @@ def stats_of(stderr):
     for line in _lines(stderr):
         at = line.find(STATS)
         if at != -1:
-            pairs = (word.partition('=') for word in line[at + len(STATS):].split())
-            found.append({key: value for key, _, value in pairs})
+            figures, _, program = line[at + len(STATS):].partition(' program=')    # a name may hold anything
+            pairs = (word.partition('=') for word in figures.split())
+            found.append({**{key: value for key, _, value in pairs}, 'program': program})
     return found
 
 

@@ -45,6 +45,9 @@ TEST(Options, NumbersWithinTheirRange) {
   EXPECT_EQ(Parse({"MN_PROCS=256"}).options.procs, 256u);
   EXPECT_EQ(Parse({"MN_STACK_SIZE=16384"}).options.stack_size, 16384u);
   EXPECT_EQ(Parse({"MN_STACK_SIZE=1099511627776"}).options.stack_size, 1099511627776u);
+  EXPECT_EQ(Parse({"MN_STACK_SIZE=64K"}).options.stack_size, 65536u);
+  EXPECT_EQ(Parse({"MN_STACK_SIZE=8M"}).options.stack_size, 8u << 20);
+  EXPECT_EQ(Parse({"MN_STACK_SIZE=1G"}).options.stack_size, 1u << 30);
 }
 
 TEST(Options, ChoicesAreIndices) {
@@ -92,6 +95,12 @@ TEST_P(BadOption, IsNamedWithItsValueAndRange) {
                          "' is not valid: it must be " + GetParam().range + "\n");
 }
 
+TEST(Options, AValueForgesNoLine) {
+  EXPECT_EQ(Parse({"MN_STATS=1\nlibmn: \x1b[31m\xe4"}).error,
+            "libmn: MN_STATS='1\\x0alibmn: \\x1b[31m\\xe4' is not valid: it must be one of 0|1\n");
+}
+
+constexpr const char* kBytes = "a number from 16384 to 1099511627776, or with K, M or G behind it";
 constexpr const char* kProcs = "a number from 1 to 256";
 constexpr const char* kMode = "one of mn|1:1";
 constexpr const char* kDisable = "a list of fsgsbase,guard_install,membarrier,cpu_timers,heal";
@@ -101,17 +110,20 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadOption,
     testing::Values(Bad{"MN_PROCS", "0", kProcs}, Bad{"MN_PROCS", "257", kProcs}, Bad{"MN_PROCS", "-1", kProcs},
                     Bad{"MN_PROCS", "two", kProcs}, Bad{"MN_PROCS", "2 ", kProcs}, Bad{"MN_PROCS", "1e1", kProcs},
-                    Bad{"MN_PROCS", "18446744073709551617", kProcs},
-                    Bad{"MN_STACK_SIZE", "16383", "a number from 16384 to 1099511627776"}, Bad{"MN_MODE", "m", kMode},
-                    Bad{"MN_MODE", "mnx", kMode}, Bad{"MN_MODE", "1", kMode}, Bad{"MN_MODE", "mn|1:1", kMode},
-                    Bad{"MN_MODE", "|", kMode}, Bad{"MN_SWITCH", "ASM", "one of asm|ucontext"},
-                    Bad{"MN_STATS", "2", "one of 0|1"}, Bad{"MN_DISABLE", "fsgs", kDisable},
-                    Bad{"MN_DISABLE", "fsgsbase,", kDisable}, Bad{"MN_DISABLE", ",fsgsbase", kDisable},
-                    Bad{"MN_DISABLE", ",", kDisable}, Bad{"MN_DISABLE", "fsgsbase,guard_install,x", kDisable},
-                    Bad{"MN_DUMP_SIGNAL", "SEGV", kSignal}, Bad{"MN_DUMP_SIGNAL", "KILL", kSignal},
-                    Bad{"MN_DUMP_SIGNAL", "9", kSignal}, Bad{"MN_DUMP_SIGNAL", "11", kSignal},
-                    Bad{"MN_DUMP_SIGNAL", "33", kSignal}, Bad{"MN_DUMP_SIGNAL", "65", kSignal},
-                    Bad{"MN_DUMP_SIGNAL", "SIG", kSignal}, Bad{"MN_DUMP_SIGNAL", "usr1", kSignal}));
+                    Bad{"MN_PROCS", "18446744073709551617", kProcs}, Bad{"MN_STACK_SIZE", "16383", kBytes},
+                    Bad{"MN_STACK_SIZE", "15K", kBytes}, Bad{"MN_STACK_SIZE", "M", kBytes},
+                    Bad{"MN_STACK_SIZE", "1T", kBytes}, Bad{"MN_STACK_SIZE", "1MB", kBytes},
+                    Bad{"MN_STACK_SIZE", "1025G", kBytes}, Bad{"MN_STACK_SIZE", "99999999999999999G", kBytes},
+                    Bad{"MN_PROCS", "1K", kProcs}, Bad{"MN_MODE", "m", kMode}, Bad{"MN_MODE", "mnx", kMode},
+                    Bad{"MN_MODE", "1", kMode}, Bad{"MN_MODE", "mn|1:1", kMode}, Bad{"MN_MODE", "|", kMode},
+                    Bad{"MN_SWITCH", "ASM", "one of asm|ucontext"}, Bad{"MN_STATS", "2", "one of 0|1"},
+                    Bad{"MN_DISABLE", "fsgs", kDisable}, Bad{"MN_DISABLE", "fsgsbase,", kDisable},
+                    Bad{"MN_DISABLE", ",fsgsbase", kDisable}, Bad{"MN_DISABLE", ",", kDisable},
+                    Bad{"MN_DISABLE", "fsgsbase,guard_install,x", kDisable}, Bad{"MN_DUMP_SIGNAL", "SEGV", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "KILL", kSignal}, Bad{"MN_DUMP_SIGNAL", "9", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "11", kSignal}, Bad{"MN_DUMP_SIGNAL", "33", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "65", kSignal}, Bad{"MN_DUMP_SIGNAL", "SIG", kSignal},
+                    Bad{"MN_DUMP_SIGNAL", "usr1", kSignal}));
 
 TEST(Options, TheFirstBadOneIsReported) {
   EXPECT_NE(Parse({"MN_STATS=x", "MN_PROCS=x"}).error.find("MN_PROCS"), std::string::npos) << "in the table's order";
