@@ -9,6 +9,7 @@
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
 PREFIX  ?= /usr/local
+VERSION := $(shell cat scripts/mnlib/VERSION)
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
@@ -19,7 +20,8 @@ WARN   := -Wall -Wextra -Werror -Wshadow -Wno-attributes -Wno-deprecated-declara
 COMMON := -std=c++20 -I. -D_GNU_SOURCE -MMD -MP -g
 # No exceptions, no run-time types, no libstdc++; unwind tables, for exceptions and cancellation pass through our frames.
 LIB    := $(COMMON) $(WARN) -O2 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden \
-          -fasynchronous-unwind-tables -fno-stack-protector -fno-plt -ftls-model=initial-exec
+          -fasynchronous-unwind-tables -fno-stack-protector -fno-plt -ftls-model=initial-exec \
+          -DMN_VERSION='"$(VERSION)"'
 ifneq (,$(findstring clang,$(CXX)))
 LIB    += -Wno-implicit-exception-spec-mismatch
 else
@@ -54,6 +56,8 @@ $(B)/obj/%.cc.o: %.cc
 $(B)/obj/%.S.o: %.S
 	@mkdir -p $(@D)
 	$(CXX) -g -c -o $@ $<
+
+$(B)/obj/runtime/base/version.cc.o: scripts/mnlib/VERSION
 
 -include $(LIB_OBJ:.o=.d)
 
