@@ -5,7 +5,9 @@
 # make conformance SUITE=folder of the Open POSIX Test Suite
 # make cpython         CPython's own tests, natively and under libmn (an hour or two)
 # make planted         mn compare finds a slowdown that was put in (minutes)
-# make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
+# make install | uninstall PREFIX=/usr/local DESTDIR=   stripped, with manual pages and completions
+# make deb             a Debian package in build/deb; make deb-test tries it in bare Debian 12 and 13
+# make bench | bench-echo | stress | apps | lint | manual
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
 PREFIX  ?= /usr/local
@@ -160,8 +162,9 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 
 # --- what to type
 include test/unit/unit.mk
+include scripts/install.mk
 
-.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint install clean
+.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:
@@ -188,16 +191,6 @@ apps: all
 	python3 scripts/apps.py
 lint: all
 	python3 scripts/lint
-
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report
-	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
-	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
-	install -d $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(PREFIX)/lib
-	install -m 644 scripts/mn-gdb.py $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(PREFIX)/lib/libmn.so-gdb.py
-	install -m 644 scripts/mnlib/commands/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands/
-	install -m 644 scripts/mnlib/report/*.py scripts/mnlib/report/schema.json $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report/
 
 clean:
 	rm -rf build
