@@ -11,7 +11,7 @@
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
 PREFIX  ?= /usr/local
-VERSION := $(shell cat scripts/mnlib/VERSION)
+VERSION := $(shell cat scripts/mnlib/version.txt)
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
@@ -59,7 +59,7 @@ $(B)/obj/%.S.o: %.S
 	@mkdir -p $(@D)
 	$(CXX) -g -c -o $@ $<
 
-$(B)/obj/runtime/base/version.cc.o: scripts/mnlib/VERSION
+$(B)/obj/runtime/base/version.cc.o: scripts/mnlib/version.txt
 
 -include $(LIB_OBJ:.o=.d)
 

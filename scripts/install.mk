@@ -42,7 +42,7 @@ install: all manual $(PUT_LIBRARIES) $(PUT_DEBUG)
 	@{ $(call put,755,$(PREFIX)/bin,scripts/mn) \
 	$(call put,644,$(LIBDIR),$(PUT_LIBRARIES)) \
 	$(call put,644,$(LIBDIR)/.debug,$(PUT_DEBUG)) \
-	$(call put,644,$(MNLIB),$(wildcard scripts/mnlib/*.py) scripts/mnlib/VERSION) \
+	$(call put,644,$(MNLIB),$(wildcard scripts/mnlib/*.py) scripts/mnlib/version.txt) \
 	$(call put,644,$(MNLIB)/commands,$(wildcard scripts/mnlib/commands/*.py)) \
 	$(call put,644,$(MNLIB)/report,$(wildcard scripts/mnlib/report/*.py) scripts/mnlib/report/schema.json) \
 	echo '644 scripts/mn-gdb.py $(GDBDIR)/libmn.so-gdb.py'; \

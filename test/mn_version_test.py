@@ -16,7 +16,7 @@ def text_of(*path):
         return file.read()
 
 
-VERSION = text_of('scripts', 'mnlib', 'VERSION').strip()
+VERSION = text_of('scripts', 'mnlib', 'version.txt').strip()
 
 
 class Version(unittest.TestCase):

@@ -64,9 +64,9 @@ Mode choose() {
     raw_syscall(SYS_exit_group, kExitBadOption);
   }
   if (options.help != 0) {
-    Text version;
-    version << mn_version << '\n';
-    write_stderr(version.data(), version.size());
+    Text line;
+    line << version() << '\n';
+    write_stderr(line.data(), line.size());
     options_help(write_stderr);
   }
   if (options.mode != 0) return Mode::kPassThrough;

@@ -22,7 +22,7 @@ exit status: that of the command (run, trace); 0, or 1 where M:N differs from 1:
 125 when mn itself fails, 126 when the command cannot be executed, 127 when there is none.
 Those of ci: mn ci --help.
 '''
-VERSION_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'VERSION')
+VERSION_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'version.txt')
 
 
 def version():
