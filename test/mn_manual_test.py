@@ -2,13 +2,17 @@
 """The manual pages and completions say what mn --help and MN_HELP=1 say, and can be read."""
 
 import os
+import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
-from mn_stub import ROOT, environment, folder, mn
+from mn_stub import ROOT, environment, folder, mn, script
 
 LIBRARY = os.path.join(ROOT, 'build', 'libmn.so')
 MADE = os.path.join(folder, 'manual')
@@ -42,6 +46,30 @@ def setUpModule():
 
 def wants(program):
     return unittest.skipUnless(shutil.which(program), f'for want of {program}')
+
+
+def zsh(line, wanted):
+    """What a terminal shows once Tab is pressed at the end of a line."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe('zsh', ['zsh', '-f', '-i'], environment({'TERM': 'dumb', 'PATH': f'{folder}:{os.environ["PATH"]}'}))
+    try:
+        os.write(terminal, f'fpath=({MADE}/zsh $fpath); autoload -U compinit; compinit -u -D; print READ""Y\n'.encode())
+        until(terminal, 'READY')
+        os.write(terminal, f'{line}\t'.encode())
+        return until(terminal, wanted)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
+
+
+def until(terminal, wanted):
+    """What is written until it has `wanted`, or for a minute."""
+    text, deadline = '', time.monotonic() + 60
+    while wanted not in text and select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+        text += os.read(terminal, 4096).decode(errors='replace')
+    return text
 
 
 class Pages(unittest.TestCase):
@@ -131,6 +159,14 @@ class Completions(unittest.TestCase):
     @wants('zsh')
     def test_zsh_can_read_it(self):
         self.assertEqual(output_of('zsh', '-n', f'{MADE}/zsh/_mn'), '')
+
+    @wants('zsh')
+    def test_zsh_completes(self):
+        script('#!/bin/sh\n', 'unmistakable')
+        for line, completed in (('mn st', 'mn stacks'), ('mn stacks --r', '--raw'), ('mn run --lib /etc/hostn', '/etc/hostname'),
+                                ('mn run -- unmist', 'unmistakable'), ('mn run --stats unmist', 'unmistakable'),
+                                ('mn trace -- cat /etc/hostn', '/etc/hostname')):
+            self.assertIn(completed, zsh(line, completed))
 
     def test_fish_has_every_option(self):
         text = text_of('fish/mn.fish')

@@ -105,23 +105,23 @@ def bash(mn, commands):
 
 # --- zsh
 
-ZSH_VALUES = {'files': '_files', 'programs': '_command_names -e', 'processes': '_pids', '': ' '}
+ZSH_VALUES = {'files': '_files', 'programs': ' _command_names -e', 'processes': '_pids', '': ' '}
 
 
 def zsh(mn, commands):
     made = ['#compdef mn', HEAD, '', '_mn() {', '    local context state state_descr line',
-            '    typeset -A opt_args', '    local -a commands', '    commands=(']
+            '    typeset -A opt_args', '    local -a known', '    known=(']
     made += [f'        {quoted(f"{command.name}:{command.text}")}' for command in commands]
     made += ['    )', '    _arguments -C \\']
     made += [f'        {zsh_option(option)} \\' for option in mn.options]
     made += ["        '1:command:->command' '*::argument:->argument'",
-             '    case $state in', "        command) _describe 'command' commands ;;", '        argument)',
+             '    case $state in', "        command) _describe 'command' known ;;", '        argument)',
              '            case $words[1] in']
     for command in commands:
         made.append(f'                {command.name}) _arguments -S \\')
         made += [f'                    {zsh_option(option)} \\' for option in command.options]
         made.append("                    '1:process:_pids' ;;" if command.wants_process else
-                    "                    '(-)1:program:_command_names -e' '*::argument:_normal' ;;")
+                    "                    '(-)1:program: _command_names -e' '*::argument:_normal' ;;")
     return [*made, '            esac ;;', '    esac', '}', '', '_mn "$@"']
 
 
