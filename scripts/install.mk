@@ -30,7 +30,7 @@ $(MANUAL)/made: $(B)/libmn.so docs/manual.md README.md CHANGELOG.md $(wildcard s
 	python3 scripts/manual $(B)/libmn.so $(MANUAL)
 	@touch $@
 
-.PHONY: manual install uninstall
+.PHONY: manual install uninstall deb deb-test
 manual: $(MANUAL)/made
 
 # put MODE,FOLDER,FILES: lines for scripts/install.py
@@ -55,3 +55,8 @@ install: all manual $(PUT_LIBRARIES) $(PUT_DEBUG)
 
 uninstall:
 	@python3 scripts/install.py uninstall --destdir '$(DESTDIR)' $(INSTALLED)
+
+deb:
+	sh scripts/deb
+deb-test:
+	python3 test/deb.py
