@@ -13,11 +13,12 @@ CI = os.path.join(ROOT, 'scripts', 'ci')
 # Stands in for a checkout of libmn.
 SETUP = 'echo "setup $1" >>"$TEST_LOG"\n'
 MAKEFILE = '''
+.RECIPEPREFIX = >
 install:
-	@echo make >>"$$TEST_LOG"
-	@mkdir -p $(PREFIX)/bin
-	@printf '#!/bin/sh\\necho mn 9.8.7\\n' >$(PREFIX)/bin/mn
-	@chmod +x $(PREFIX)/bin/mn
+> @echo make >>"$$TEST_LOG"
+> @mkdir -p $(PREFIX)/bin
+> @printf '#!/bin/sh\\necho mn 9.8.7\\n' >$(PREFIX)/bin/mn
+> @chmod +x $(PREFIX)/bin/mn
 '''
 
 
