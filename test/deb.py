@@ -119,7 +119,7 @@ class Tests:
         expect(r'^(x\n){9}libmn: stats: mode=mn .* gs=9 .*\n$', said)
 
     def mn_help_lists_its_options(self):
-        expect(rf'^libmn {re.escape(self.version)}\nlibmn: MN_', self._bare.run('MN_HELP=1 LD_PRELOAD=libmn.so true 2>&1'))
+        expect(rf'^libmn {re.escape(self.version)}\nlibmn: MN_', self._bare.run('MN_HELP=1 LD_PRELOAD=libmn.so /bin/true 2>&1'))
 
     def mn_compare_compares(self):
         said = self._bare.run('cd /tmp; seq 300000 >numbers; mn compare -n 7 -- xz -T2 -k -c numbers')
