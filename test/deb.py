@@ -24,6 +24,8 @@ SECONDS = 600
 NOTES = re.compile(r'/(proc|sys|dev|run|tmp)/|/var/(lib/dpkg|lib/apt|log|cache)/|/etc/ld\.so\.cache$')
 THREADS = 'import threading; [threading.Thread(target=print, args=("x\\n",), kwargs={"end": ""}).start() for _ in "9" * 9]'
 ASLEEP = 'import threading, time; [threading.Thread(target=time.sleep, args=(99,)).start() for _ in range(9)]; open("/tmp/asleep", "w")'
+# What it would keep of its own commands is no matter of ours.
+GDB = 'PYTHONDONTWRITEBYTECODE=1 gdb -q -nx -batch -p $!'
 MANUAL = ('mn', 'mn-run', 'mn-compare', 'mn-ci', 'mn-trace', 'mn-top', 'mn-stacks')
 
 
@@ -62,8 +64,8 @@ class Bare:
                          'LC_ALL=C.UTF-8', 'DEBIAN_FRONTEND=noninteractive', 'sh', '-euc', command, status=status)
 
     def beside_sleepers(self, command, before='true'):
-        """The same while a program of nine threads sleeps, whose number is in $!."""
-        return self.run(f"{before}; rm -f /tmp/asleep; mn run -- python3 -c '{ASLEEP}' & "
+        """The same while a program of nine threads sleeps, whose number is in $!. Shells have those ignore SIGQUIT."""
+        return self.run(f"{before}; rm -f /tmp/asleep; MN_DUMP_SIGNAL=USR1 mn run -- python3 -c '{ASLEEP}' & "
                         f"until [ -e /tmp/asleep ]; do sleep 0.1; done; {command}")
 
     def bring(self, path):
@@ -131,12 +133,12 @@ class Tests:
         expect(r'#\d', said)
 
     def gdb_reads_its_commands(self):
-        said = self._bare.beside_sleepers("gdb -q -nx -batch -p $! -ex 'info gs' 2>&1")
+        said = self._bare.beside_sleepers(f"{GDB} -ex 'info gs' 2>&1")
         expect(r'(?m)^ +9  waiting .* sleep ', said)
 
     def gdb_finds_its_symbols(self):
         path = self._bare.bring(self._symbols)
-        said = self._bare.beside_sleepers("gdb -q -nx -batch -p $! -ex 'ptype mn::sched' 2>&1", f'dpkg -i {path}')
+        said = self._bare.beside_sleepers(f"{GDB} -ex 'ptype mn::sched' 2>&1", f'dpkg -i {path}')
         self._bare.run('dpkg --purge libmn-dbgsym')
         expect(r'nprocs', said)
 
