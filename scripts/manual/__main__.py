@@ -17,7 +17,7 @@ import pages  # noqa: E402
 import roff  # noqa: E402
 import tables  # noqa: E402
 from mnlib import preload  # noqa: E402
-from mnlib.commands.whole import version  # noqa: E402
+from mnlib.commands.whole import VERSION  # noqa: E402
 
 
 def text_of(*path):
@@ -28,7 +28,7 @@ def text_of(*path):
 def made(library):
     """{path: text}"""
     mn, commands = tables.commands()
-    edition = pages.edition(version(), text_of('CHANGELOG.md'))
+    edition = pages.edition(VERSION, text_of('CHANGELOG.md'))
     files = {'man1/mn.1': pages.of_mn(mn, commands, edition),
              'man7/libmn.7': pages.of_library(text_of('docs', 'manual.md'), text_of('README.md'),
                                               tables.variables(library), edition),

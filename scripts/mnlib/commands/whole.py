@@ -22,18 +22,14 @@ exit status: that of the command (run, trace); 0, or 1 where M:N differs from 1:
 125 when mn itself fails, 126 when the command cannot be executed, 127 when there is none.
 Those of ci: mn ci --help.
 '''
-VERSION_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'version.txt')
-
-
-def version():
-    with open(VERSION_FILE, encoding='ascii') as file:
-        return file.read().strip()
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'version.txt'), encoding='ascii') as file:
+    VERSION = file.read().strip()
 
 
 def make_parser():
     """The parser of mn, and those of its commands by their names."""
     parser = Parser(prog='mn', description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument('--version', action='version', version=f'mn {version()}',
+    parser.add_argument('--version', action='version', version=f'mn {VERSION}',
                         help='show the version and exit')
     names = '|'.join(command.NAME for command in ALL)
     subparsers = parser.add_subparsers(metavar=names, parser_class=Parser)
