@@ -5,8 +5,8 @@
   g 3 bt         any command of gdb's, as if thread 3 were selected (0 is main)
   g all bt       the same for each thread
 
-gdb reads this file by itself where it comes from a distribution's package; installed elsewhere it lies
-beside libmn.so, and gdb wants add-auto-load-safe-path FOLDER. Else: source mn-gdb.py. Nothing is written to the process: a parked thread's frames
+gdb reads this file by itself where libmn is installed in a place that it trusts (set auto-load
+safe-path); elsewhere: source mn-gdb.py. Nothing is written to the process: a parked thread's frames
 follow the newest frame of whatever kernel thread is selected.
 """
 
