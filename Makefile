@@ -5,10 +5,9 @@
 # make conformance SUITE=folder of the Open POSIX Test Suite
 # make cpython         CPython's own tests, natively and under libmn (an hour or two)
 # make planted         mn compare finds a slowdown that was put in (minutes)
-# make install | uninstall PREFIX=/usr/local DESTDIR=   stripped, with manual pages and completions
-# make deb             a Debian package in build/deb; make deb-test tries it in bare Debian 12 and 13
-# make bench | bench-echo | stress | apps | lint | manual
+# make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
+# make uninstall | manual | deb | deb-test   scripts/install.mk: deb is a package in build/deb, tried in bare Debian 12 and 13
 VARIANT ?= release
 PREFIX  ?= /usr/local
 VERSION := $(shell cat scripts/mnlib/version.txt)
@@ -162,9 +161,8 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 
 # --- what to type
 include test/unit/unit.mk
-include scripts/install.mk
 
-.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint clean
+.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:
@@ -191,6 +189,8 @@ apps: all
 	python3 scripts/apps.py
 lint: all
 	python3 scripts/lint
+
+include scripts/install.mk
 
 clean:
 	rm -rf build
