@@ -8,8 +8,10 @@
 # make planted         mn compare finds a slowdown that was put in (minutes)
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
+# make uninstall | manual | deb | deb-test   scripts/install.mk: deb is a package in build/deb, tried in bare Debian 12 and 13
 VARIANT ?= release
 PREFIX  ?= /usr/local
+VERSION := $(shell cat scripts/mnlib/version.txt)
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
@@ -20,7 +22,8 @@ WARN   := -Wall -Wextra -Werror -Wshadow -Wno-attributes -Wno-deprecated-declara
 COMMON := -std=c++20 -I. -D_GNU_SOURCE -MMD -MP -g
 # No exceptions, no run-time types, no libstdc++; unwind tables, for exceptions and cancellation pass through our frames.
 LIB    := $(COMMON) $(WARN) -O2 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden \
-          -fasynchronous-unwind-tables -fno-stack-protector -fno-plt -ftls-model=initial-exec
+          -fasynchronous-unwind-tables -fno-stack-protector -fno-plt -ftls-model=initial-exec \
+          -DMN_VERSION='"$(VERSION)"'
 ifneq (,$(findstring clang,$(CXX)))
 LIB    += -Wno-implicit-exception-spec-mismatch
 else
@@ -55,6 +58,8 @@ $(B)/obj/%.cc.o: %.cc
 $(B)/obj/%.S.o: %.S
 	@mkdir -p $(@D)
 	$(CXX) -g -c -o $@ $<
+
+$(B)/obj/runtime/base/version.cc.o: scripts/mnlib/version.txt
 
 -include $(LIB_OBJ:.o=.d)
 
@@ -193,15 +198,7 @@ apps: all
 lint: all
 	python3 scripts/lint
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report
-	install -m 755 $(B)/libmn.so $(B)/libmn-dump.so $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 scripts/mn $(DESTDIR)$(PREFIX)/bin/mn
-	install -m 644 scripts/mnlib/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/
-	install -d $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(PREFIX)/lib
-	install -m 644 scripts/mn-gdb.py $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(PREFIX)/lib/libmn.so-gdb.py
-	install -m 644 scripts/mnlib/commands/*.py $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/commands/
-	install -m 644 scripts/mnlib/report/*.py scripts/mnlib/report/schema.json $(DESTDIR)$(PREFIX)/lib/libmn/mnlib/report/
+include scripts/install.mk
 
 clean:
 	rm -rf build

@@ -17,8 +17,8 @@ import gdb
 import gdb.unwinder
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-# In a checkout mnlib lies beside this file; installed, under PREFIX/lib, and this file under
-# PREFIX/share/gdb/auto-load/PREFIX/lib.
+# In a checkout mnlib lies beside this file; installed, under PREFIX/lib, and this file beside libmn.so
+# or under /usr/share/gdb/auto-load.
 for place in (HERE, *(os.path.join(HERE, *['..'] * up, 'lib', 'libmn') for up in range(1, 12))):
     if os.path.isdir(os.path.join(place, 'mnlib')):
         sys.path.insert(0, place)

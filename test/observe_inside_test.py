@@ -30,7 +30,7 @@ GO_ON = 'ready\n200\n'    # what looked_at with 100 + 100 threads writes
 AS_NOBODY = f'''
 import os, pkgutil, sys
 sys.path.insert(0, {os.path.dirname(MN)!r})
-from mnlib import commands
+from mnlib.commands import whole
 del sys.argv[0]
 with open(sys.argv[0]) as file:
     text = file.read()

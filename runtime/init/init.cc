@@ -9,6 +9,7 @@
 
 #include "runtime/arch/context.h"
 #include "runtime/base/options.h"
+#include "runtime/base/version.h"
 #include "runtime/init/go.h"
 #include "runtime/io/netpoll.h"
 #include "runtime/observe/observer.h"
@@ -76,7 +77,12 @@ Mode choose() {
     write_stderr(error.data(), error.size());
     raw_syscall(SYS_exit_group, kExitBadOption);
   }
-  if (options.help != 0) options_help(write_stderr);
+  if (options.help != 0) {
+    Text line;
+    line << version() << '\n';
+    write_stderr(line.data(), line.size());
+    options_help(write_stderr);
+  }
   if (options.mode != 0) return Mode::kPassThrough;
   if (is_go_program()) return Mode::kPassThrough;
   if (has_shadow_stack()) {

@@ -8,6 +8,7 @@ import stat
 import struct
 
 LIBRARY = 'libmn.so'
+DEBIAN_FOLDER = 'x86_64-linux-gnu'    # of libraries, in /usr/lib
 
 PT_INTERP = 3
 # The name and type of a note that Go's linker puts behind the program headers, in the first page.
@@ -38,6 +39,7 @@ def find_library(explicit=None):
     candidates = [
         os.path.join(here, '..', '..', 'build', LIBRARY),    # scripts/mnlib in a checkout
         os.path.join(here, '..', '..', LIBRARY),             # PREFIX/lib/libmn/mnlib
+        os.path.join(here, '..', '..', DEBIAN_FOLDER, LIBRARY),
     ]
     for candidate in candidates:
         if os.path.isfile(candidate):
