@@ -108,7 +108,7 @@ def main(options, parser):
                              options.fail_below, subject.library, headline, remarks)
     if target:
         measured.write(target, lambda file: file.write('\n'.join(lines) + '\n'), FAILED, 'a')
-    measured.say(lines, FAILED)
+    common.say(lines, FAILED)
     return status
 
 

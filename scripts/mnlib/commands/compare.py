@@ -73,5 +73,5 @@ def main(options, parser):
     if options.html:
         measured.write(options.html, lambda file: page.write(
             file, result, options.procs, subject.library), parser.failed)
-    measured.say(words.text(result, options.procs), parser.failed)
+    common.say(words.text(result, options.procs), parser.failed)
     return DIFFERENT if result.differences else 0

@@ -5,7 +5,6 @@ import argparse
 import contextlib
 import os
 import shlex
-import sys
 
 from .. import compare, interrupt, metrics, preload, served, variants
 from . import common
@@ -134,15 +133,3 @@ def write(path, fill, status, mode='w'):
             fill(file)
     except OSError as error:
         common.fail(f'{path}: {error.strerror}', status)
-
-
-def say(lines, status):
-    """Prints to stdout, and notices when that cannot be written."""
-    try:
-        print('\n'.join(lines), flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # What could not be flushed would be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        common.fail(f'standard output: {error.strerror}', status)

@@ -50,11 +50,11 @@ def main(options, parser):
     environment['MN_TRACE'] = output
     status = run(options.command, path, environment)
     if status < 0:
-        print(f'mn: the command ended with {process.ending(status)}')
+        common.say([f'mn: the command ended with {process.ending(status)}'])
     if os.path.exists(output):
         summarise(output)
     else:
-        print('mn: there is no trace: the command made no threads, or could not write it')
+        common.say(['mn: there is no trace: the command made no threads, or could not write it'])
     return 128 - status if status < 0 else status
 
 
