@@ -25,7 +25,7 @@ def _escaped(character):
 
 def in_markdown(text):
     """`text` as it may stand in a line or in a table of GitHub's Markdown: as it is where that is harmless, else
-    as code, in which nothing has a meaning but backticks, and in a table `|`."""
+    as code, in which nothing has a meaning but backticks, and in a table |."""
     text = shown(text).strip()
     return text if PLAIN.fullmatch(text) else code(text)
 

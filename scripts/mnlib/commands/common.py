@@ -62,6 +62,11 @@ def add_program_options(parser):
     parser.add_argument('command', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
+def add_force(parser):
+    parser.add_argument('--force', action='store_true',
+                        help='write over output files that exist; never through symbolic links, or into devices')
+
+
 def check_command(options, parser):
     """The library to use and the program's path; ends mn when either will not do."""
     if options.command[:1] == ['--']:

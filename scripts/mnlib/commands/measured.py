@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 
-from .. import compare, interrupt, metrics, preload, served, variants
+from .. import compare, files, interrupt, metrics, preload, served, variants
 from . import common
 
 
@@ -114,22 +114,20 @@ def one_line_errors(status, clear=lambda: None):
         common.fail(f'{name}{error.strerror or error}', status)
 
 
-def check_writable(path, status):
-    """Before the measurements: they would be lost if it cannot be written. What is there stays."""
-    try:
-        existed = os.path.exists(path)
-        with open(path, 'a'):
-            pass
-        if not existed:
-            os.unlink(path)
-    except OSError as error:
-        common.fail(f'{path}: cannot be written: {error.strerror}', status)
+@contextlib.contextmanager
+def outputs(named, force, status, added=None):
+    """files.outputs(), whose names are taken before the measurements: they would be lost if they could not be written."""
+    with contextlib.ExitStack() as stack:
+        try:
+            taken = stack.enter_context(files.outputs(named, added, force))
+        except OSError as error:
+            common.fail(f'{error.filename}: cannot be written: {error.strerror}', status)
+        yield taken
 
 
-def write(path, fill, status, mode='w'):
-    """Has `fill` write the file."""
+def write(output, fill, status):
+    """Has `fill` write an Output."""
     try:
-        with open(path, mode, encoding='utf-8') as file:
-            fill(file)
+        output.write(fill)
     except OSError as error:
-        common.fail(f'{path}: {error.strerror}', status)
+        common.fail(f'{output.path}: {error.strerror}', status)
