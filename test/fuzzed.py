@@ -19,7 +19,8 @@ NUMBERS = [0, 1, 2, 3, 7, 8, 255, 256, 4095, 4096, 1 << 20, (1 << 31) - 1, 1 << 
            1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 8, (1 << 64) - 1, *image.VARIABLES.values()]
 NUMBERS = [number[1] if isinstance(number, tuple) else number for number in NUMBERS]
 WORDS = [b'', b'\n', b'\r', b'\0', b'"', b'\\', b'\033[31m', b'\xff\xfe', '\u202e'.encode(), b'|', b'`', b'<b>', b'@x', b'9' * 5000,
-         b'-1', b'1e999', b'NaN', b'Infinity', b'true', b'null', b'[' * 3000, b'{"ph":', b'0x', b' ms', b', 1 s']
+         b'-1', b'1e999', b'NaN', b'Infinity', b'true', b'null', b'[' * 3000, b'{"ph":', b'0x', b' ms',
+         b', 1 s', b'1.2.3', b'thread', b'(0x1) [']
 
 DUMP = b'''libmn: dump of process 7, 2 Ps, 1 of them busy: request
 libmn: callers are guesses where code has no tables
@@ -51,7 +52,7 @@ BASELINE = json.dumps({'schema': 1, 'kind': baseline.KIND, 'command': PROGRAM.ar
                        'metrics': {'qps': {'ratio': 1.5, 'pairs': [1.5, 1.25] * 5}}}).encode()
 ELF_EDGES = 4096    # bytes at either end of a library: its headers
 ODD = [None, True, False, -1, 0, 1, 1.5, 1e308, 5e-324, 10 ** 400, float('nan'), float('inf'), '', 'x' * 9999, '\033[31m\n', '\udc80',
-       [], {}, [[]], [1] * 9, {'ph': 'X'}]
+       [], {}, [[]], [1] * 9, [5e-324] * 9, [1e308] * 9, {'ph': 'X'}]
 
 # `every`: how many inputs of the others' come to one of its own.
 Target = collections.namedtuple('Target', 'name make parse refusals every', defaults=(1,))
@@ -91,7 +92,11 @@ def a_trace(chance, mutated):
 def a_baseline(chance, mutated):
     if chance.randrange(4) == 0:
         return bytes_of(BASELINE)(chance, mutated)
-    return json.dumps(odd(chance, json.loads(BASELINE))).encode()
+    content = json.loads(BASELINE)
+    if chance.randrange(2):
+        content['metrics']['qps'] = odd(chance, content['metrics']['qps'])
+        return json.dumps(content).encode()
+    return json.dumps(odd(chance, content)).encode()
 
 
 def a_memory(chance, mutated):
@@ -101,7 +106,8 @@ def a_memory(chance, mutated):
         how = chance.randrange(4)
         entries = memory[image.ENTRIES]
         at = chance.randrange(len(entries) // layout.ENTRY.size + 1) * layout.ENTRY.size
-        number = chance.choice((*NUMBERS, chance.randrange(1 << 64), chance.randrange(100))).to_bytes(8, 'little')
+        number = chance.choice((0, chance.choice(NUMBERS), chance.randrange(1 << 64), chance.randrange(100)))
+        number = number.to_bytes(8, 'little')
         if how < 2:
             entries[at + 40 + 8 * how:at + 48 + 8 * how] = number
         elif how == 2:

@@ -12,6 +12,7 @@ import argparse
 import itertools
 import os
 import random
+import re
 import resource
 import sys
 import time
@@ -21,6 +22,7 @@ sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
 import fuzzed  # noqa: E402
 
+TOKEN = re.compile(rb'[\w.]+')
 MOST_SECONDS = 10    # of CPU time, for one input
 MEMORY = 4 << 30
 
@@ -35,7 +37,7 @@ def mutated(chance, data, words):
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
         at = chance.randrange(len(data) + 1)
         length = chance.choice((1, 1, 2, 4, 8, 64))
-        how = chance.randrange(6)
+        how = chance.randrange(7)
         if how == 0:
             data[at:at + length] = chance.randbytes(length)
         elif how == 1:
@@ -46,6 +48,9 @@ def mutated(chance, data, words):
             data[at:at + length] = chance.choice(words)
         elif how == 4:
             data[at:at + 8] = chance.choice(fuzzed.NUMBERS).to_bytes(8, 'little')
+        elif how == 5:
+            word = TOKEN.search(data, at)
+            data[slice(*word.span()) if word else slice(at, at)] = chance.choice(words)
         else:
             del data[at:]
     return bytes(data)
