@@ -5,6 +5,7 @@
 # make conformance SUITE=folder of the Open POSIX Test Suite
 # make cpython         CPython's own tests, natively and under libmn (an hour or two)
 # make planted         mn compare finds a slowdown that was put in (minutes)
+# make fuzz            ten minutes of mutated and random input for what mn reads of others
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
 VARIANT ?= release
@@ -157,11 +158,13 @@ $(ECHO)/%: bench/echo/%.c bench/echo/echo.h
 # --- what to type
 include test/unit/unit.mk
 
-.PHONY: check planted demo test bench bench-echo stress conformance cpython apps lint install clean
+.PHONY: check planted fuzz demo test bench bench-echo stress conformance cpython apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:
 	python3 test/planted.py
+fuzz:
+	python3 test/mn_fuzz.py --seconds 600
 demo:
 	sh scripts/demo
 test:
