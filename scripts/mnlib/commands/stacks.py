@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """mn stacks: the stacks of all threads of a running program."""
 
-from .. import asking, dump
+from .. import asking, dump, heldpipe
 from . import common
 
 NAME = 'stacks'
 HELP = 'show where the threads of a running program are'
-GRACE = 5    # seconds beyond --timeout, after which not even a read that hangs is waited for
+# Seconds beyond --timeout, after which not even a read that hangs is waited for.
+GRACE = heldpipe.START_SECONDS + 5
 
 DESCRIPTION = '''
 Prints what each thread of a running program does or waits for, and its stack. Threads whose stacks are
