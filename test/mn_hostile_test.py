@@ -66,6 +66,17 @@ class Messages(unittest.TestCase):
             self.assertIn(r'\udcff', done.stdout)
 
 
+class Time(unittest.TestCase):
+    def test_a_read_that_hangs_ends(self):
+        text = (f'import sys, time; sys.path.insert(0, {os.path.join(ROOT, "scripts")!r})\n'
+                'from mnlib.commands import common\n'
+                'with common.bounded(0.5, "process 1: \\n it"): time.sleep(1000)')
+        done = subprocess.run([sys.executable, '-c', text], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr),
+                         (125, '', 'mn: process 1: \\n it, for more than 0.5 s\n'))
+
+
 class Parsers(unittest.TestCase):
     def test_mutated_and_random_input(self):
         done = subprocess.run([sys.executable, FUZZ, '--cases', '300'], text=True, stdout=subprocess.PIPE,

@@ -36,7 +36,7 @@ def add_options(parser):
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     common.add_program_options(parser)
-    parser.add_argument('-o', metavar='FILE', dest='output', help=f'where to write it; default: {DEFAULT_FILE}')
+    parser.add_argument('-o', metavar='FILE', dest='output', help=f'where to write it, a new file; default: {DEFAULT_FILE}')
     common.add_force(parser)
     parser.add_argument('--read', metavar='FILE', help='only say what is in this trace, which stays as it is')
 
