@@ -6,6 +6,7 @@
 # make cpython         CPython's own tests, natively and under libmn (an hour or two)
 # make inject          each system call of libmn's is refused (minutes)
 # make planted         mn compare finds a slowdown that was put in (minutes)
+# make fuzz            ten minutes of mutated and random input for what mn reads of others
 # make bench | bench-echo | stress | apps | lint | install PREFIX=/usr/local
 # VARIANT=release|debug   CXX=g++|clang++
 # make uninstall | manual | deb | deb-test   scripts/install.mk: deb is a package in build/deb, tried in bare Debian 12 and 13
@@ -170,11 +171,13 @@ $(B)/test/inject/%: test/inject/%.c
 inject: all $(B)/test/inject/inject $(B)/test/inject/basic
 	python3 test/inject/run.py
 
-.PHONY: inject check planted demo test bench bench-echo stress conformance cpython apps lint install clean
+.PHONY: inject check planted fuzz demo test bench bench-echo stress conformance cpython apps lint install clean
 check: all tests unit unit-asan unit-tsan
 	python3 test/run.py
 planted:
 	python3 test/planted.py
+fuzz:
+	python3 test/mn_fuzz.py --seconds 600
 demo:
 	sh scripts/demo
 test:

@@ -7,10 +7,11 @@
 
 gdb reads this file by itself where libmn is installed in a place that it trusts (set auto-load
 safe-path); elsewhere: source mn-gdb.py. Nothing is written to the process: a parked thread's frames
-follow the newest frame of whatever kernel thread is selected.
+follow the newest frame of whatever kernel thread is selected. What gdb's own commands print is gdb's.
 """
 
 import os
+import re
 import sys
 
 import gdb
@@ -25,14 +26,26 @@ for place in (HERE, *(os.path.join(HERE, *['..'] * up, 'lib', 'libmn') for up in
         break
 
 from mnlib import layout, state  # noqa: E402
+from mnlib.foreign import shown  # noqa: E402
 from mnlib.layout import Unreadable  # noqa: E402
 
 REGISTERS = ('rbx', 'rbp', 'r12', 'r13', 'r14', 'r15')
 MOST_FRAMES = 32
+ADDRESSES = (1 << 64) - 1
 RUNTIME = ('libmn.so', 'libc.so', 'libpthread.so', 'ld-linux')
 
 
+def say(line):
+    print(shown(line))
+
+
+def error(why):
+    return gdb.GdbError(shown(f'mn: {why}'))
+
+
 def read(address, size):
+    if size > layout.MOST_READ:
+        raise Unreadable(hex(address))
     try:
         return bytes(gdb.selected_inferior().read_memory(address, size))
     except (gdb.MemoryError, gdb.error, OverflowError):
@@ -45,11 +58,11 @@ def the_state():
         found = state.State(layout.Layout(read, int(address)), read)
         if found.sched('started'):
             return found
-    except layout.BadLayout as error:
-        raise gdb.GdbError(f'mn: {error}') from None
+    except layout.BadLayout as bad:
+        raise error(bad) from None
     except (gdb.error, Unreadable):
-        raise gdb.GdbError('mn: there is no libmn in this program, or it has not begun') from None
-    raise gdb.GdbError('mn: libmn has made no threads in this program')
+        raise error('there is no libmn in this program, or it has not begun') from None
+    raise error('libmn has made no threads in this program')
 
 
 def saved_registers(runtime, g):
@@ -61,7 +74,7 @@ def saved_registers(runtime, g):
     frame = layout.Record(table, 'SavedFrame', [*REGISTERS, 'return_address'])
     values = frame.decode(read(g.ctx, frame.size))
     values['rip'] = values.pop('return_address')
-    values['rsp'] = g.ctx + frame.size
+    values['rsp'] = (g.ctx + frame.size) & ADDRESSES
     return values
 
 
@@ -86,7 +99,7 @@ class Parked(gdb.unwinder.Unwinder):
         if (int(sp), int(pc)) != self.newest:
             return None
         # gdb wants the stack of a caller to lie above.
-        below = gdb.Value(self.registers['rsp'] - 16).cast(sp.type)
+        below = gdb.Value((self.registers['rsp'] - 16) & ADDRESSES).cast(sp.type)
         unwound = pending.create_unwind_info(FrameId(below, pc))
         for name, value in self.registers.items():
             kind = pending.read_register(name).type
@@ -157,22 +170,25 @@ def in_its_context(runtime, g, function):
     """Calls function() with gdb looking at g; all is as before afterwards."""
     before, frame = gdb.selected_thread(), None
     if before is None:
-        raise gdb.GdbError('mn: no kernel thread is selected')
+        raise error('no kernel thread is selected')
     try:
         frame = gdb.selected_frame()
         if runs(g):
             thread = kernel_thread_of(runtime, g)
             if thread is None:
-                raise gdb.GdbError(f'mn: {runtime.label(g)} runs on a kernel thread that gdb does not know')
+                raise error(f'{runtime.label(g)} runs on a kernel thread that gdb does not know')
             thread.switch()
             return function()
         try:
             registers = saved_registers(runtime, g)
-        except Unreadable:
-            raise gdb.GdbError(f'mn: the stack of {runtime.label(g)} cannot be read') from None
+        except (Unreadable, layout.BadLayout):
+            raise error(f'the stack of {runtime.label(g)} cannot be read') from None
         with parked:
             parked.look_at(registers)
-            gdb.newest_frame().older().select()
+            first = gdb.newest_frame().older()
+            if first is None:
+                raise error(f'the stack of {runtime.label(g)} leads nowhere')
+            first.select()
             return function()
     finally:
         before.switch()
@@ -210,13 +226,13 @@ class InfoGs(gdb.Command):
     def invoke(self, _argument, _from_tty):
         runtime = the_state()
         gs = sorted_gs(runtime)
-        print(f'{"id":>6}  {"state":8}  {"name":15}  {"waits for":26}  in')
+        say(f'{"id":>6}  {"state":8}  {"name":15}  {"waits for":26}  in')
         for number, g in gs:
             try:
                 where = in_its_context(runtime, g, place)
-            except gdb.GdbError:
+            except (gdb.GdbError, gdb.error, OverflowError):
                 where = '?'
-            print(f'{number:6}  {g.state:8}  {g.name:15}  {wait_of(g):26}  {where}')
+            say(f'{number:6}  {g.state:8}  {g.name:15}  {wait_of(g):26}  {where}')
 
 
 class OneG(gdb.Command):
@@ -227,28 +243,34 @@ class OneG(gdb.Command):
 
     def invoke(self, argument, _from_tty):
         which, _, command = argument.strip().partition(' ')
-        if not command.strip() or not (which == 'all' or which.isdigit()):
-            raise gdb.GdbError('mn: say: g ID COMMAND, or g all COMMAND')
+        if not command.strip() or not re.fullmatch('all|[0-9]{1,18}', which):
+            raise error('say: g ID COMMAND, or g all COMMAND')
         runtime = the_state()
         gs = sorted_gs(runtime)
         chosen = gs if which == 'all' else [pair for pair in gs if pair[0] == int(which)]
         if not chosen:
-            raise gdb.GdbError(f'mn: there is no thread {which} (info gs)')
+            raise error(f'there is no thread {which} (info gs)')
         for number, g in chosen:
             if which == 'all':
                 wait = wait_of(g)
-                print(f'\nG {number} "{g.name}" {g.state}' + (f': {wait}' if wait else ''))
+                say('')
+                say(f'G {number} "{g.name}" {g.state}' + (f': {wait}' if wait else ''))
             try:
                 in_its_context(runtime, g, lambda: gdb.execute(command))
-            except gdb.GdbError as error:
+            except gdb.GdbError as why:
                 if which != 'all':
                     raise
-                print(error)
+                say(why)
 
 
 def sorted_gs(runtime):
-    gs = runtime.gs()
-    ids = runtime.ids(gs)
+    try:
+        gs = runtime.gs()
+        ids = runtime.ids(gs)
+    except layout.BadLayout as bad:
+        raise error(bad) from None
+    except Unreadable as where:
+        raise error(f'its state leads to {where}, where nothing is') from None
     return sorted(((ids[g.address], g) for g in gs), key=lambda pair: pair[0])
 
 

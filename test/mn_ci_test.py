@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import unittest
 
 from mn_stub import folder, mn, script, stub
@@ -87,7 +88,49 @@ class Ci(unittest.TestCase):
         self.refused('not found', command=['no-such-program'])
         self.refused('No such file or directory', '--summary', '/no/where')
         self.refused('No space left', '--summary', '/dev/full')
-        self.refused('No space left', '--baseline', '/dev/full', '--update')
+        self.refused('/dev/full: cannot be written: not a file', '--baseline', '/dev/full', '--update')
+
+    def test_names_and_messages_are_text(self):
+        """Of a figure, of the command, and of what the program says: no cell, line, link, mention or tag of its own."""
+        hostile = ('<img src=x>', '@octocat', '[a](http://b)', '`b`', '|', '# h', '![i](j)')
+        said = self.ended(0, 'pass', '--metric', r'(?:\n\n# h|<b>@octocat</b>)?`qps: ([\d.]+)`?',
+                          command=[script(PROGRAM.replace('qps: ', 'qps: 100 \\`qps: '), 'ci-hostile'), *hostile, 'a\n# b'])
+        for line in said.splitlines():
+            plain = re.sub(r'(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)', 'code', line)
+            self.assertRegex(plain, r'^[\w /.,:;()%|*#-]*$')
+            self.assertTrue(line.startswith(('### libmn: pass', '- ', '| ', '|--', '`')) or not line, line)
+        cells = [line.count('|') for line in said.splitlines() if line.startswith('|')]
+        self.assertEqual(set(cells), {8}, said)
+        program = script(PROGRAM + 'if [ -n "$LD_PRELOAD" ]; then printf "%s\\n" "<b>@octocat" "\033[31m|" >&2; exit 9; fi\n',
+                         'ci-says')
+        said = self.ended(3, 'results differ', command=[program])
+        self.assertIn('- `M:N stderr: <b>@octocat`\n', said)
+        self.assertIn('- `M:N stderr: \\x1b[31m\\x7c`\n', said)
+
+    def test_baseline_that_means_harm(self):
+        given = ('--baseline', self.baseline)
+        self.ended(0, 'Wrote', *given, '--update')
+        with open(self.baseline) as file:
+            content = json.load(file)
+        for text, pairs in (('no ratios', [1e300] * 9), ('no ratios', [True] * 9), ('no ratios', '1234567'),
+                            ('no ratios', [float('nan')] * 9), ('no ratios', [10 ** 400] * 9), ('no ratios', None),
+                            ('at most 100,000', [1] * 100001)):
+            with open(self.baseline, 'w') as file:
+                json.dump({**content, 'metrics': {'qps': {'pairs': pairs}}}, file)
+            self.refused(text, *given)
+        for text, bytes_ in (('not JSON', b'[' * 100000), ('not JSON', b'\xff'), ('not JSON', b'9' * 10000),
+                             ('schema \\x1b', json.dumps({**content, 'schema': '\033' * 999}).encode())):
+            with open(self.baseline, 'wb') as file:
+                file.write(bytes_)
+            self.refused(text, *given)
+        with open(self.baseline, 'wb') as file:
+            file.truncate(1 << 40)
+        self.refused('larger than 16 MiB', *given)
+        os.unlink(self.baseline)
+        os.mkfifo(self.baseline)
+        self.refused('not a file', *given)
+        for path in (folder, '/dev/zero'):
+            self.refused('not a file', '--baseline', path)
 
     def test_results_that_differ(self):
         program = script(PROGRAM + 'echo "$LD_PRELOAD"\n', 'ci-differs')

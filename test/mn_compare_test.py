@@ -4,6 +4,7 @@
 import json
 import math
 import os
+import resource
 import pty
 import random
 import signal
@@ -63,11 +64,19 @@ class Refusals(unittest.TestCase):
     def test_files(self):
         for option in ('--json', '--html'):
             self.compare_refused('cannot be written', option, '/no/where', '--', 'true')
-            self.compare_refused('No space left', option, '/dev/full', '--', 'true')
+            self.compare_refused('/dev/full: cannot be written: not a file', option, '/dev/full', '--', 'true')
+            self.without_room(option)
         with open('/dev/full', 'w') as full:
             done = compare_with('--', 'true', stdout=full)
         self.assertEqual((done.returncode, done.stderr),
                          (125, 'mn: standard output: No space left on device\n'))
+
+    def without_room(self, option):
+        """What cannot be written to its end is not left behind."""
+        path = os.path.join(folder, 'no-room')
+        self.refused('File too large', 'compare', '--lib', stub, '-n', '1', option, path, '--', 'true',
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)))
+        self.assertFalse(os.path.exists(path))
 
     def test_server(self):
         self.compare_refused('--load is missing', '--server', 'sleep 9')

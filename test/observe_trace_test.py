@@ -159,6 +159,13 @@ class Files(Traced):
             self.assertEqual(file.read(), 'mine')
         self.assertEqual(len(slices(self.events(other), 'thread 3')), 1)
 
+    def test_links_are_not_followed(self):
+        os.symlink(os.path.join(self.folder, 'nothing'), self.file)
+        with Program('traced', 'crowd', '3', MN_TRACE=self.file) as program:
+            self.assertEqual(program.end(), 0)
+        self.assertFalse(os.path.exists(self.file))
+        self.assertEqual(len(slices(self.events(f'{self.file}.{program.child.pid}'), 'thread 3')), 1)
+
     def test_a_child_has_its_own(self):
         with Program('traced', 'forks', MN_TRACE=self.file) as program:
             self.assertEqual(program.end(), 0, program.err)
@@ -170,7 +177,8 @@ class Files(Traced):
 
     def test_what_cannot_be_written(self):
         for place, why in ((os.path.join(self.folder, 'no', 'file'), 'no such directory'),
-                           (os.path.join('/dev/null', 'file'), 'not a directory')):
+                           (os.path.join('/dev/null', 'file'), 'not a directory'),
+                           (self.folder, 'is a directory'), ('/dev/full', 'not a file')):
             with Program('traced', 'crowd', '3', MN_TRACE=place) as program:
                 self.assertEqual(program.end(), 0)
                 self.assertEqual(program.out, 'done\n')

@@ -41,6 +41,8 @@ class Program:
             if ignore:
                 signal.signal(ignore, signal.SIG_IGN)
             if user:
+                os.setgroups([])
+                os.setgid(user)
                 os.setuid(user)
 
         lib = lib or the_library()

@@ -18,15 +18,16 @@
 //      signal came first.
 //
 // A tool (mn stacks) asks for a dump with the same signal. It opens a pipe and sends the signal by
-// rt_tgsigqueueinfo(2), with the siginfo_t of sigqueue(): its own process as si_pid, and as si_value kDumpRequest above
-// the number of a descriptor of the pipe (layout.h). The handler notes the two, and the observer opens
+// rt_tgsigqueueinfo(2), with the siginfo_t of sigqueue(): as si_pid a process that holds the pipe, and as si_value
+// kDumpRequest above the number of its descriptor there (layout.h). The handler notes the two, and the observer opens
 // /proc/PID/fd/NUMBER and writes the dump there. The program goes on, whatever the signal means otherwise: such a
 // request neither kills nor prints. It must not reach a process that does not know it, which it might kill. So the tool
 // looks first whether the handler below is in place (stand_in_signal, signal_actions and the kernel's SigCgt, by way of
 // layout.cc) and sends the signal to sysmon's kernel thread: that is gone once the process has executed another
 // program, and no thread of the program's is interrupted in a system call. The kernel lets a tool write a siginfo_t
-// only to a process that it may kill, and the observer open the pipe only of one that it may inspect: both need one
-// user. A tool that is gone, or that stops reading, costs a few seconds of the observer's time.
+// only to a process that it may kill, and the observer open the pipe only of one that it may inspect: the holder is of
+// the program's user, and has nothing else (mnlib/holder.py). A tool that is gone, or that stops reading, costs a few
+// seconds of the observer's time.
 //
 // Who asks for dumps without end gets one after the other, with kPause between them, and handlers do not nest.
 //

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/base/options.h"
 #include "runtime/observe/describe.h"
@@ -31,10 +32,11 @@ struct Named {
   int error;
   const char* name;
 };
-constexpr Named kErrors[] = {
-    {ENOSPC, "no space left on device"}, {EDQUOT, "disk quota exceeded"},  {EFBIG, "file too large"},
-    {EIO, "input/output error"},         {EACCES, "permission denied"},    {ENOENT, "no such directory"},
-    {ENOTDIR, "not a directory"},        {EROFS, "read-only file system"}, {EISDIR, "is a directory"}};
+constexpr Named kErrors[] = {{ENOSPC, "no space left on device"}, {EDQUOT, "disk quota exceeded"},
+                             {EFBIG, "file too large"},           {EIO, "input/output error"},
+                             {EACCES, "permission denied"},       {ENOENT, "no such directory"},
+                             {ENOTDIR, "not a directory"},        {EROFS, "read-only file system"},
+                             {EISDIR, "is a directory"},          {ENODEV, "not a file"}};
 
 void give_up(const char* name, long error) {
   Text line;
@@ -194,8 +196,20 @@ void read_all(int64_t now) {
   flush();
 }
 
+// What has that name and is neither a file nor a link, as an error.
+long what_exists(const char* name) {
+  long fd = raw_syscall(SYS_openat, AT_FDCWD, sys_arg(name), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return -EEXIST;
+  struct stat what;
+  bool known = raw_syscall(SYS_fstat, fd, sys_arg(&what)) == 0;
+  raw_syscall(SYS_close, fd);
+  if (!known || S_ISREG(what.st_mode) || S_ISLNK(what.st_mode)) return -EEXIST;
+  return S_ISDIR(what.st_mode) ? -EISDIR : -ENODEV;
+}
+
 long create(const char* name) {
-  return raw_syscall(SYS_openat, AT_FDCWD, sys_arg(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  long fd = raw_syscall(SYS_openat, AT_FDCWD, sys_arg(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  return fd == -EEXIST ? what_exists(name) : fd;
 }
 
 }  // namespace

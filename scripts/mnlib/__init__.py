@@ -10,5 +10,7 @@ compare   the same command at 1:1 and at M:N, in turn; medians and tables
 suite     the preload tests and programs, and what each must show
 verdict   was libmn at work, and was the result right
 traces    reads what MN_TRACE wrote
+foreign   text that others wrote, made safe to show
+files     files that users name: which are read, and which written
 commands  the commands of scripts/mn, a module each
 """

@@ -7,12 +7,17 @@ be held against those of another machine. The pairs are kept because a baseline 
 
 import json
 import math
+import os
 
-from . import estimate
+from . import estimate, files
 from .report import machine
 
 SCHEMA = 1
 KIND = 'mn ci baseline'
+MOST_BYTES = 16 << 20
+MOST_PAIRS = 100000
+MOST_RATIO = 1e100
+MOST_WORD = 64
 
 
 class BadBaseline(Exception):
@@ -33,7 +38,7 @@ def write(file, result, judged, library):
         found = estimate.estimate(logs)
         if found is None:
             raise BadBaseline(f'no ratio of {metric.title} can be told: a figure is zero or negative')
-        figures[metric.key] = {'ratio': round(found.ratio, 4), 'pairs': [round(math.exp(each), 5)
+        figures[metric.key] = {'ratio': round(found.ratio, 4), 'pairs': [float(f'{math.exp(each):.6g}')
                                                                        for each in logs]}
     json.dump({'schema': SCHEMA, 'kind': KIND, **identity(result.program),
                'machine': machine.describe(library), 'metrics': figures}, file, indent=1)
@@ -43,18 +48,19 @@ def write(file, result, judged, library):
 def read(path, program, judged):
     """The log ratios of each metric, by its key."""
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
+        content = json.loads(files.read_regular(path, MOST_BYTES))
     except FileNotFoundError as error:
+        if os.path.lexists(path):
+            raise BadBaseline(f'{path}: a symbolic link that leads nowhere') from error
         raise BadBaseline(f'{path}: no such file; --write-baseline makes it') from error
     except OSError as error:
         raise BadBaseline(f'{path}: {error.strerror}') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadBaseline(f'{path}: not JSON: {error}') from error
     if not isinstance(content, dict) or content.get('kind') != KIND:
         raise BadBaseline(f'{path}: not a baseline of mn ci')
     if content.get('schema') != SCHEMA:
-        raise BadBaseline(f'{path}: schema {content.get("schema")}, and this mn knows {SCHEMA}: '
+        raise BadBaseline(f'{path}: schema {str(content.get("schema"))[:MOST_WORD]}, and this mn knows {SCHEMA}: '
                           '--update writes it anew')
     if any(content.get(key) != value for key, value in identity(program).items()):
         raise BadBaseline(f'{path}: the baseline of another command; --update writes it anew')
@@ -64,12 +70,20 @@ def read(path, program, judged):
 def _logs(path, content, metric):
     try:
         pairs = content['metrics'][metric.key]['pairs']
-        logs = [math.log(ratio) for ratio in pairs]
+        logs = [_log(ratio) for ratio in pairs]
     except KeyError as error:
         raise BadBaseline(f'{path}: nothing of {metric.key}; --update writes it anew') from error
     except (TypeError, ValueError) as error:
         raise BadBaseline(f'{path}: the pairs of {metric.key} are no ratios') from error
+    if len(logs) > MOST_PAIRS:
+        raise BadBaseline(f'{path}: {len(logs):,} pairs of {metric.key}: at most {MOST_PAIRS:,} make sense')
     if len(logs) < estimate.LEAST_PAIRS:
         raise BadBaseline(f'{path}: {len(logs)} pairs of {metric.key}; at least '
                           f'{estimate.LEAST_PAIRS} are needed: --update writes it anew')
     return logs
+
+
+def _log(ratio):
+    if type(ratio) not in (int, float) or not 1 / MOST_RATIO <= ratio <= MOST_RATIO:
+        raise ValueError
+    return math.log(ratio)

@@ -125,7 +125,7 @@ class Series:
                     self._progress.expect(1 + number * len(self.result.variants))
 
     def judge(self):
-        _judge(self.result, self._warm)
+        judge(self.result, self._warm)
         return self.result
 
     def _once(self, variant):
@@ -155,7 +155,8 @@ def compare(argv, library, runs=5, timeout=None, pick=None):
     return series.judge()
 
 
-def _judge(result, warm):
+def judge(result, warm):
+    """Whether the variants' results agree; `warm`: a run at 1:1 beside the others."""
     stuck = result.timed_out()
     if stuck:
         result.same = 'no'

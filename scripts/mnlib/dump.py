@@ -1,171 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has a process write its thread dump into a pipe of ours (the protocol: runtime/observe/observer.cc),
-and groups its threads by their stacks."""
+"""Groups the threads of a dump by their stacks. A process may have written anything into its dump: what is no line
+of a dump is left out, and no line costs more than its length."""
 
 import collections
-import ctypes
-import errno
-import fcntl
-import os
 import re
-import select
-import signal
-import time
 
-from .inspect import Ended, Refused
-from .layout import number
-
-SI_QUEUE = -1
-SYS_RT_TGSIGQUEUEINFO = 297    # x86-64, as libmn
-PR_SET_DUMPABLE = 4
-PIPE_BYTES = 1 << 20
-END = b'libmn: end of dump\n'
-SEND_AGAIN = 0.5    # seconds
-F_SETPIPE_SZ = 1031
-
-THREAD = re.compile(r'((?:main |kernel )?thread(?: (\d+))?)(?: "(.*)")? \(0x[0-9a-f]+\) \[(.*)\]:$')
-FRAME = re.compile(r'    (?:#\d+ )(.*)$')
-SINCE = re.compile(r', (\d+ ms|[\d.]+ s)(, at most [\d.]+ m?s more)?(;.*)?$')
-KERNEL_THREAD = re.compile(r' on kernel thread \d+')
+# A name has 15 bytes; what is longer is none of libmn's.
+THREAD = re.compile(r'((?:main |kernel )?thread(?: ([0-9]{1,18}))?)(?: "(.{0,64})")? \(0x[0-9a-f]{1,16}\) \[(.*)\]:$')
+FRAME = re.compile(r'    (?:#[0-9]{1,9} )(.*)$')
+SINCE = re.compile(r', ([0-9]{1,18} ms|[0-9]{1,18}(?:\.[0-9]{1,9})? s)(, at most [0-9.]{1,28} m?s more)?(;.*)?$')
+KERNEL_THREAD = re.compile(r' on kernel thread [0-9]+')
 ADDRESS = re.compile(r'0x[0-9a-f]+')
 
-MOST_SHOWN = 8    # threads named of a group
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-class SigInfo(ctypes.Structure):
-    """siginfo_t as sigqueue() fills it in."""
-    _fields_ = [('number', ctypes.c_int), ('error', ctypes.c_int), ('code', ctypes.c_int), ('pad', ctypes.c_int),
-                ('pid', ctypes.c_int), ('uid', ctypes.c_uint), ('value', ctypes.c_uint64),
-                ('rest', ctypes.c_char * 96)]
-
-
-def why_not_asked(process, state):
-    """Why the process cannot be asked, in one line, or None."""
-    sig = process.layout.variable(process.read, 'stand_in_signal')
-    pid = process.pid
-    if not state.started():
-        return f'process {pid}: libmn has made no threads in it'
-    if sig == 0:
-        return (f'process {pid}: it was started with MN_DUMP_SIGNAL=none; '
-                'start it without, or with MN_DUMP_SIGNAL=USR1 or another signal')
-    name = signal.Signals(sig).name if sig in set(signal.Signals) else str(sig)
-    bit = 1 << (sig - 1)
-    offset, size = process.layout.field('SignalAction.handler')
-    stride = process.layout.size_of('signal_actions')
-    handler = number(process.read, process.layout['signal_actions'] + sig * stride + offset, size)
-    if handler or not process.signals('SigCgt') & bit:
-        return (f'process {pid}: the program handles or ignores {name} itself; '
-                'start it with MN_DUMP_SIGNAL=USR1 or another signal that it leaves alone')
-    if process.signals('SigBlk', state.sched('sysmon_ktid')) & bit:
-        return (f'process {pid}: its main thread blocks {name}; '
-                'start it with MN_DUMP_SIGNAL=USR1 or another signal that it does not block')
-    if namespace('self') != namespace(pid):
-        return f'process {pid}: it lives in another PID namespace; run mn there'
-    return None
-
-
-def namespace(pid):
-    try:
-        return os.stat(f'/proc/{pid}/ns/pid').st_ino
-    except OSError:
-        raise Ended from None
-
-
-def become_owner_of(process):
-    """Root opens what it likes, but the process must be able to open root's pipe: so root becomes its user."""
-    status = process.proc('status')
-    uid, gid = (int(re.search(rf'^{name}:\s+\d+\s+(\d+)', status, re.M)[1]) for name in ('Uid', 'Gid'))
-    if os.geteuid() != 0 or uid == 0:
-        return
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-
-
-def request(process, state, seconds):
-    """The text of a dump. Raises Refused, or Ended."""
-    _check(process, state)
-    become_owner_of(process)
-    reader, writer = os.pipe()
-    try:
-        fcntl.fcntl(reader, F_SETPIPE_SZ, PIPE_BYTES)
-    except OSError:
-        pass    # it is slower
-    try:
-        return _read_all(process, reader, writer, lambda: _send(process, state, reader), seconds)
-    finally:
-        os.close(reader)
-
-
-def _check(process, state):
-    refusal = why_not_asked(process, state)
-    if refusal:
-        raise Refused(refusal)
-
-
-def _send(process, state, descriptor):
-    _check(process, state)
-    sig = process.layout.variable(process.read, 'stand_in_signal')
-    sysmon = state.sched('sysmon_ktid')
-    if sysmon == 0:
-        return    # made, but it has not run yet
-    info = SigInfo(number=sig, code=SI_QUEUE, pid=os.getpid(), uid=os.getuid(),
-                   value=process.layout['dump.request'] | descriptor)
-    if libc.syscall(SYS_RT_TGSIGQUEUEINFO, process.pid, sysmon, sig, ctypes.byref(info)) == 0:
-        return
-    error = ctypes.get_errno()
-    if error == errno.ESRCH:
-        raise Ended
-    raise Refused(f'process {process.pid}: no signal can be sent to it: {os.strerror(error)}')
-
-
-def _read_all(process, reader, writer, send, seconds):
-    """Until the dump ends, or the other side closes the pipe, of which we hold an end until it has come. Signals of one
-    number do not queue: one that another mn has just sent may take ours along, so it is sent again."""
-    deadline, again, text = time.monotonic() + seconds, 0, b''
-    try:
-        while not text.endswith(END):
-            now = time.monotonic()
-            if not text and now >= again:
-                send()
-                again = now + SEND_AGAIN
-            ready = select.select([reader], [], [], max(min(deadline - now, SEND_AGAIN), 0))[0]
-            if ready:
-                piece = os.read(reader, PIPE_BYTES)
-                if writer is not None:
-                    os.close(writer)
-                    writer = None
-                if not piece:
-                    raise Ended
-                text += piece
-            elif now >= deadline:
-                raise Refused(_why_late(process, seconds, bool(text)))
-            elif not os.path.exists(f'/proc/{process.pid}'):
-                raise Ended
-    finally:
-        if writer is not None:
-            os.close(writer)
-    return text.decode(errors='replace')
-
-
-def _why_late(process, seconds, begun):
-    if begun:
-        return f'process {process.pid}: its dump did not end within {seconds} s (--timeout)'
-    return (f'process {process.pid}: no answer within {seconds} s: it is stopped, or cannot open a pipe of mn\'s '
-            '(another /proc, user or security module)')
-
-
-# --- grouping
+MOST_SHOWN = 8     # threads named of a group
+MOST_LINE = 1024   # characters, of a line
 
 Thread = collections.namedtuple('Thread', 'label id name state frames')
 
 
-def parse(text):
+def lines_of(text):
+    return [line[:MOST_LINE] for line in text.split('\n')]
+
+
+def parse(lines):
     threads = []
-    for line in text.splitlines():
+    for line in lines:
         thread, frame = THREAD.match(line), FRAME.match(line)
         if thread:
             label = 'main' if thread[1].startswith('main') else thread[1].replace('thread ', '')
@@ -251,12 +110,12 @@ def seconds_of(text):
 
 
 def report(text):
-    """The dump's text as groups."""
-    threads = parse(text)
-    first = text.splitlines()[0]
+    """The dump's text as groups: lines."""
+    lines = lines_of(text)
+    threads = parse(lines)
     stacks = grouped(threads)
-    yield (f'{first.partition(": ")[2].rpartition(":")[0]}: {len(threads):,} threads, {len(stacks):,} different stacks')
-    for line in text.splitlines():
+    yield f'{lines[0].partition(": ")[2].rpartition(":")[0]}: {len(threads):,} threads, {len(stacks):,} different stacks'
+    for line in lines:
         if line.startswith('libmn: callers are guesses'):
             yield line
     for (_, frames), members in stacks:

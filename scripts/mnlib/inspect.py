@@ -58,7 +58,9 @@ class Process:
             self._check_mode()
         except layout.BadLayout as error:
             raise Refused(f'process {pid}: {error}') from None
-        except (Unreadable, Ended):
+        except Unreadable as where:
+            raise Refused(f'process {pid}: its libmn\'s table leads to {where}, where nothing is') from None
+        except Ended:
             raise Refused(f'process {pid}: it ended just now') from None
 
     def _why(self, error):
@@ -89,6 +91,8 @@ class Process:
 
     def read(self, address, size):
         """`size` bytes, or Unreadable; Ended when there is no process any more."""
+        if size > layout.MOST_READ:
+            raise Unreadable(hex(address))
         try:
             data = os.pread(self._memory, size, address)
         except (OSError, OverflowError, ValueError):
@@ -113,7 +117,7 @@ class Process:
             raise Ended from None
 
     def command(self):
-        return self.proc('comm').strip()
+        return self.proc('comm').rstrip('\n')
 
     def uptime(self):
         """Seconds since it began."""
@@ -124,7 +128,10 @@ class Process:
     def signals(self, field, task=None):
         """A set of signals, as a number: field SigCgt, SigBlk ... of the process's or a task's status."""
         text = self.proc(f'task/{task}/status' if task else 'status')
-        return int(re.search(rf'^{field}:\s*(\w+)', text, re.M)[1], 16)
+        found = re.search(rf'^{field}:\s*(\w+)', text, re.M)
+        if not found:
+            raise Ended
+        return int(found[1], 16)
 
 
 def loaded_library(mappings):

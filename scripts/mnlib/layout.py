@@ -3,6 +3,9 @@
 
 Memory is read by a function read(address, size) that returns that many bytes or raises Unreadable:
 of a process (inspect.py), or of whatever gdb looks at, core files included.
+
+The table is the process's to write, so each entry is checked as it is used: what cannot be is BadLayout. No
+read is larger than MOST_READ.
 """
 
 import struct
@@ -13,6 +16,9 @@ VERSION = 1
 HEADER = struct.Struct('<8sIIQQ')
 ENTRY = struct.Struct('<40sQQ')
 MOST_ENTRIES = 4096
+MOST_SIZE = 1 << 18    # bytes, of a structure
+MOST_READ = 1 << 21    # bytes
+MOST_ADDRESS = (1 << 64) - 1
 
 PT_LOAD = 1
 PT_DYNAMIC = 2
@@ -32,6 +38,8 @@ class BadLayout(Exception):
 
 
 def number(read, address, size=8):
+    if size not in CODES:
+        raise BadLayout(f'its libmn\'s table makes no sense: a number of {size} bytes')
     return int.from_bytes(read(address, size), 'little')
 
 
@@ -83,15 +91,18 @@ def _look_up(read, bias, tags, name):
 
 
 class Record:
-    """The values of some fields of one structure, decoded at once."""
+    """The values of some fields of one structure, decoded at once: numbers, and bytes of those in `texts`."""
 
-    def __init__(self, layout, kind, fields):
+    def __init__(self, layout, kind, fields, texts=()):
         self.size = layout[kind]
         spec, at = '<', 0
         for offset, size, name in sorted((*layout.field(f'{kind}.{name}'), name) for name in fields):
-            code = CODES.get(size, f'{size}s')
-            spec += f'{offset - at}x{code}'
+            if offset < at or name not in texts and size not in CODES:
+                raise _nonsense(f'{kind}.{name}')
+            spec += f'{offset - at}x' + (f'{size}s' if name in texts else CODES[size])
             at = offset + size
+        if not at <= self.size <= MOST_SIZE:
+            raise _nonsense(kind)
         self._struct = struct.Struct(f'{spec}{self.size - at}x')
         self.fields = [name for _, name in sorted((layout.field(f'{kind}.{name}')[0], name) for name in fields)]
 
@@ -103,6 +114,10 @@ class Record:
         return dict(zip(self.fields, self.unpack(data, offset)))
 
 
+def _nonsense(name):
+    return BadLayout(f'its libmn\'s table makes no sense: {name}')
+
+
 class Layout:
     def __init__(self, read, address):
         magic, version, entry_size, count, entries = HEADER.unpack(read(address, HEADER.size))
@@ -110,7 +125,7 @@ class Layout:
             raise BadLayout('its libmn is of another version than mn')
         self._entries = {}
         for name, size, value in ENTRY.iter_unpack(read(entries, count * ENTRY.size)):
-            self._entries[name.partition(b'\0')[0].decode()] = size, value
+            self._entries[name.partition(b'\0')[0].decode('ascii', 'replace')] = size, value
 
     def _entry(self, name):
         try:
@@ -124,12 +139,21 @@ class Layout:
 
     def size_of(self, name):
         """Of a variable, or of one element if it is an array."""
-        return self._entry(name)[0]
+        return self.field(name, MOST_ADDRESS)[1]
 
-    def field(self, name):
+    def field(self, name, most=MOST_SIZE):
         """Offset and size."""
         size, offset = self._entry(name)
+        if not 0 < size <= MOST_SIZE or offset > most:
+            raise _nonsense(name)
         return offset, size
+
+    def count(self, name, most=MOST_SIZE):
+        """A constant that something is divided by, aligned to, or repeated: from 1 to `most`."""
+        value = self[name]
+        if not 1 <= value <= most:
+            raise _nonsense(name)
+        return value
 
     def variable(self, read, name):
         size, address = self._entry(name)

@@ -4,6 +4,9 @@
 import math
 import re
 
+MOST = 1e45        # of a figure; its inverse is the least
+MOST_WORD = 64     # characters
+
 
 class BadMetric(Exception):
     """A --metric that will not do, or that a program's output does not have."""
@@ -88,9 +91,10 @@ def extract(found, out, err):
             value = float(matches[-1].replace(',', ''))
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
-            raise BadMetric(f'--metric {metric.key}: what {metric.pattern.pattern!r} finds is no '
-                            f'number: {matches[-1]!r}')
+        if not (value == 0 or 1 / MOST <= abs(value) <= MOST):
+            why = f'beyond {MOST:g}' if math.isfinite(value) else 'no number'
+            raise BadMetric(f'--metric {metric.key}: what {metric.pattern.pattern!r} finds is {why}: '
+                            f'{matches[-1][:MOST_WORD]!r}')
         figures[metric.key] = value
     return figures
 

@@ -8,12 +8,27 @@ import sys
 import termios
 import time
 import tty
+import unicodedata
+
+from .foreign import shown
 
 HOME, TO_END_OF_LINE, TO_END_OF_SCREEN = '\033[H', '\033[K', '\033[J'
 OTHER_SCREEN, OWN_SCREEN = '\033[?1049h', '\033[?1049l'
 HIDE_CURSOR, SHOW_CURSOR = '\033[?25l', '\033[?25h'
 QUIT = b'qQ\x03\x04'
 ROWS, COLUMNS = 24, 80
+
+
+def cut(line, columns):
+    """As much of a line as has room; what is wide takes two columns."""
+    if line.isascii():
+        return line[:columns]
+    room = columns
+    for index, character in enumerate(line):
+        room -= 2 if unicodedata.east_asian_width(character) in 'WF' else 1
+        if room < 0:
+            return line[:index]
+    return line
 
 
 class Paper:
@@ -28,11 +43,17 @@ class Paper:
     def __exit__(self, *_):
         return None
 
-    def size(self):
-        return 0, COLUMNS
+    @staticmethod
+    def give_back():
+        """There is nothing to give back."""
+
+    @staticmethod
+    def rows():
+        """0: there is room for all."""
+        return 0
 
     def show(self, lines):
-        print(('' if self._first else '\n') + '\n'.join(lines), flush=True)
+        print(('' if self._first else '\n') + '\n'.join(cut(shown(line), COLUMNS) for line in lines), flush=True)
         self._first = False
 
     def wait(self, seconds):
@@ -56,9 +77,13 @@ class Screen:
         self._write(OTHER_SCREEN + HIDE_CURSOR)
         return self
 
-    def __exit__(self, *_):
+    def give_back(self):
+        """The terminal as it was."""
         self._write(SHOW_CURSOR + OWN_SCREEN)
         termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+
+    def __exit__(self, *_):
+        self.give_back()
         signal.signal(signal.SIGWINCH, self._on_resize)
         for number, action in self._on_end.items():
             signal.signal(number, action)
@@ -84,9 +109,12 @@ class Screen:
             return ROWS, COLUMNS
         return (rows, columns) if rows and columns else (ROWS, COLUMNS)
 
+    def rows(self):
+        return self.size()[0]
+
     def show(self, lines):
         rows, columns = self.size()
-        text = ''.join(line[:columns] + TO_END_OF_LINE + '\r\n' for line in lines[:rows - 1])
+        text = ''.join(cut(shown(line), columns) + TO_END_OF_LINE + '\r\n' for line in lines[:rows - 1])
         self._write(HOME + text + TO_END_OF_SCREEN)
 
     def wait(self, seconds):

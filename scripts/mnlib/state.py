@@ -2,15 +2,19 @@
 """The runtime's state as its table lets it be read: Ps, Ms and Gs, as they were a moment ago.
 
 The program runs meanwhile, so nothing that is read is believed: an address may lead nowhere, a list
-may run in a circle, and a structure may be another's by now. What does not make sense is left out.
+may run in a circle, and a structure may be another's by now. What does not make sense is left out. Nor is it
+believed where the program means harm: whatever is repeated is bounded, and whatever is read has a size that fits.
 """
 
 import collections
 import struct
 
-from .layout import Record, Unreadable, number
+from .layout import BadLayout, Record, Unreadable, number
 
-MOST_GS = 1 << 22
+MOST_PS = 256
+MOST_MS = 1 << 16
+MOST_GS = 1 << 21
+MOST_ARENAS = 1 << 16
 MOST_ADOPTED = 1 << 16
 # What is read with a G: its waiter lies on its stack, mostly just below it.
 BELOW = 2048
@@ -35,9 +39,9 @@ class State:
     def __init__(self, layout, read):
         self.layout = layout
         self._read = read
-        self._p = Record(layout, 'P', self.P_FIELDS)
+        self._p = Record(layout, 'P', self.P_FIELDS, texts=('parks',))
         self._m = Record(layout, 'M', self.M_FIELDS)
-        self._g = Record(layout, 'G', self.G_FIELDS)
+        self._g = Record(layout, 'G', self.G_FIELDS, texts=('name',))
         self._waiter = Record(layout, 'Waiter', self.WAITER_FIELDS)
         self._at = {name: index for index, name in enumerate(self._g.fields)}
         self._waiter_at = {name: index for index, name in enumerate(self._waiter.fields)}
@@ -60,7 +64,9 @@ class State:
     def ps(self):
         count = self.sched('nprocs')
         offset, size = self.layout.field('Sched.ps')
-        addresses = struct.unpack(f'<{count}Q', self._read(self.layout['sched'] + offset, 8 * min(count, size // 8)))
+        if count > min(MOST_PS, size // 8):
+            raise BadLayout(f'its state makes no sense: {count:,} Ps')
+        addresses = struct.unpack(f'<{count}Q', self._read(self.layout['sched'] + offset, 8 * count))
         return [self._p_at(address) for address in addresses if address]
 
     def _p_at(self, address):
@@ -70,7 +76,7 @@ class State:
             offset, size = self.layout.field('M.cur')
             cur = self._maybe(f['m'] + offset, size)
         queue = min((f['tail'] - f['head']) & 0xffffffff, self.layout.field('P.ring')[1] // 8) + bool(f['runnext'])
-        parks = struct.unpack(f'<{len(f["parks"]) // 8}Q', f['parks'])
+        parks = struct.unpack_from(f'<{len(f["parks"]) // 8}Q', f['parks'])
         return P(address, f['id'], f['m'], cur, queue, f['tick'], f['switches'], f['steals'], f['preemptions'],
                  signed(f['next_timer']), f['gs_created'], f['gs_ended'], parks, address +
                  self.layout.field('P.timers')[0])
@@ -84,7 +90,8 @@ class State:
     def ms(self):
         """Those of the scheduler's; the kernel threads of adopted threads are with their Gs."""
         found, address = {}, self.sched('all_ms')
-        while address and address not in found and len(found) < self.layout['Sched.most_ms']:
+        most = self.layout.count('Sched.most_ms', MOST_MS)
+        while address and address not in found and len(found) < most:
             try:
                 f = self._m.decode(self._read(address, self._m.size))
             except Unreadable:
@@ -117,7 +124,7 @@ class State:
         found, seen, address = [], set(), self.layout.variable(self._read, 'adopted')
         life, ended = self.layout.field('Adopted.life')[0], self.layout['Adopted.ended']
         to_g, to_next = self.layout.field('Adopted.g')[0], self.layout.field('Adopted.all_next')[0]
-        while address and address not in seen and len(found) < MOST_ADOPTED:
+        while address and address not in seen and len(seen) < MOST_ADOPTED:
             # A record outlives its thread until others are looked for.
             if not self._maybe(address + life, 4) & ended:
                 found.append(address + to_g)
@@ -126,11 +133,11 @@ class State:
         return found
 
     def _arenas(self):
-        """(class, addresses of slots) of each arena that can be made sense of."""
+        """(class, addresses of slots) of each arena that can be made sense of; no more slots than MOST_GS."""
         arena = Record(self.layout, 'Arena', ['next', 'base', 'end', 'cls'])
         cls = Record(self.layout, 'StackClass', 'stride tcb_down tcb_align g_down cursor arena_end'.split())
         address, seen, slots = self.layout.variable(self._read, 'arenas'), set(), 0
-        while address and address not in seen:
+        while address and address not in seen and len(seen) < MOST_ARENAS:
             seen.add(address)
             try:
                 a = arena.decode(self._read(address, arena.size))
@@ -138,19 +145,20 @@ class State:
             except Unreadable:
                 return
             end = c['cursor'] if c['arena_end'] == a['end'] else a['end']
-            if c['stride'] and a['base'] <= end <= a['end']:
-                every = range(a['base'], end, c['stride'])
-                slots += len(every)
-                if slots <= MOST_GS:
-                    yield c, every
+            # A slot holds a G, and more.
+            if c['stride'] >= self._g.size and c['tcb_align'] and a['base'] <= end <= a['end']:
+                slots += (end - a['base'] + c['stride'] - 1) // c['stride']
+                if slots > MOST_GS:
+                    return
+                yield c, range(a['base'], end, c['stride'])
             address = a['next']
 
     def _gs_of(self, c, slots):
         """The Gs of slots of one class: each read together with what lies just below, in large pieces where the
         slots are small."""
         stride, down, align, g_down = c['stride'], c['tcb_down'], c['tcb_align'], c['g_down']
-        colours, step = self.layout['slot.colours'], self.layout['slot.colour_step']
-        g_align = self.layout['slot.g_align']
+        colours, step = self.layout.count('slot.colours'), self.layout['slot.colour_step']
+        g_align = self.layout.count('slot.g_align')
 
         def g_of(slot):
             tcb = (slot + stride - slot // stride % colours * step - down) & -align
@@ -171,7 +179,7 @@ class State:
                 yield g
 
     def _gs_of_small(self, slots, stride, g_of):
-        at_once = max(CHUNK // stride, 1)
+        at_once, size = max(CHUNK // stride, 1), self._g.size
         for begin in range(0, len(slots), at_once):
             part = slots[begin:begin + at_once]
             try:
@@ -180,8 +188,9 @@ class State:
                 data, base = None, 0
             for slot in part:
                 address = g_of(slot)
+                within = data and base <= address <= base + len(data) - size
                 try:
-                    piece, low = (data, base) if data else (self._read(address, self._g.size), address)
+                    piece, low = (data, base) if within else (self._read(address, size), address)
                 except Unreadable:
                     continue
                 g = self._g_from(piece, address - low, address, slot, low)

@@ -2,12 +2,18 @@
 """Names for addresses of a process's data: the variable, or else the mapping that they lie in."""
 
 import bisect
+import itertools
 import os
 import struct
 
+from . import files
+
 SHT_SYMTAB, SHT_DYNSYM = 2, 11
 STT_OBJECT = 1
-MOST_BYTES = 64 << 20    # a larger table of symbols is not worth its time
+MOST_BYTES = 128 << 20    # a larger table of symbols is not worth its time
+MOST_NAMES = 1 << 19      # of variables
+MOST_NAME = 512           # bytes
+MOST_TABLES = 32          # kept
 PT_LOAD = 1
 PAGE = 4096
 SYMBOL = struct.Struct('<IBBHQQ')
@@ -58,28 +64,34 @@ class Places:
     def _symbols_of(self, module):
         key = module.low, module.path
         if key not in self._tables:
-            try:
-                with open(f'/proc/{self._process.pid}/map_files/{module.low:x}-{module.high:x}', 'rb') as file:
-                    self._tables[key] = read_symbols(file, module.low)
-            except OSError:
-                try:
-                    with open(f'/proc/{self._process.pid}/root{module.path}', 'rb') as file:
-                        self._tables[key] = read_symbols(file, module.low)
-                except OSError:
-                    self._tables[key] = module.low, []
+            if len(self._tables) == MOST_TABLES:
+                self._tables.clear()
+            self._tables[key] = self._read(module)
         return self._tables[key]
+
+    def _read(self, module):
+        """From the file that is mapped, or the one of its name by now."""
+        for place in (f'map_files/{module.low:x}-{module.high:x}', f'root{module.path}'):
+            try:
+                with files.open_regular(f'/proc/{self._process.pid}/{place}') as file:
+                    return read_symbols(file, module.low)
+            except (OSError, ValueError):
+                pass
+        return module.low, []
 
 
 def read_symbols(file, low):
     """(from addresses in the file to those in memory, sorted [(address, name, size)] of its variables)."""
     try:
         return _read_symbols(file, low)
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):    # damaged
         return low, []
 
 
 def _read_symbols(file, low):
     def at(offset, size):
+        if size > MOST_BYTES:
+            raise ValueError
         file.seek(offset)
         return file.read(size)
 
@@ -101,7 +113,8 @@ def _read_symbols(file, low):
         return bias, []
     strings = at(heads[table[6]][4], heads[table[6]][5])
     data = at(table[4], table[5] // SYMBOL.size * SYMBOL.size)
-    found = [(value, strings[name:strings.index(b'\0', name)].decode(errors='replace'), size)
-             for name, info, _, section, value, size in SYMBOL.iter_unpack(data)
-             if info & 15 == STT_OBJECT and section != 0]
+    variables = ((value, name, size) for name, info, _, section, value, size in SYMBOL.iter_unpack(data)
+                 if info & 15 == STT_OBJECT and section != 0)
+    found = [(value, strings[name:name + MOST_NAME].partition(b'\0')[0].decode(errors='replace'), size)
+             for value, name, size in itertools.islice(variables, MOST_NAMES)]
     return bias, sorted(found)

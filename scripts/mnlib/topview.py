@@ -48,7 +48,7 @@ class View:
                     raise Ended from None
         return None
 
-    def lines(self, rows, columns):
+    def lines(self, rows):
         """As many as are worth showing on `rows` of them; 0: there is room for all."""
         try:
             now = self._look()
@@ -58,7 +58,7 @@ class View:
                 raise
             raise Over from None
         self._before = now
-        return [line[:columns] for line in lines]
+        return lines
 
     def _all_lines(self, now, rows):
         before = self._before
@@ -129,7 +129,8 @@ class View:
             yield 'nothing'
 
     def _parks(self, look):
-        return {kind: sum(p.parks[number] for p in look.ps) for number, kind in self._state.kinds.items()}
+        return {kind: sum(p.parks[number] for p in look.ps if number < len(p.parks))
+                for number, kind in self._state.kinds.items()}
 
     def _address_lines(self, now):
         hot = collections.Counter((g.kind, g.key) for g in now.gs if g.kind and g.kind not in NO_ADDRESS)

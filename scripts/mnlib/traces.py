@@ -2,31 +2,48 @@
 """Reads what MN_TRACE wrote: how long threads waited, for what, and who woke them.
 
 The file is in the JSON Array Format of Chrome's trace viewer, an event on each line, so that one
-that breaks off (the process was killed) can be read as far as it goes, and mended.
+that breaks off (the process was killed) can be read as far as it goes. It may be anybody's: each event is
+checked, and no more than MOST_EVENTS are kept.
 """
 
 import bisect
 import collections
 import json
+import os
+import sys
+
+from . import files
+
+MOST_LINE = 4096         # bytes
+MOST_EVENTS = 1 << 22
+MOST_WORD = 64           # characters, of a name
+MOST_NUMBER = 1e18
 
 
 class Damaged(Exception):
     """Not a trace of libmn's."""
 
 
+# A turn of a thread. Times are microseconds; `end` is how it ended; where that is "waits", `kind`, `address` and `holder`
+# (or None) say for what. And a wake-up.
+Slice = collections.namedtuple('Slice', 'ts dur name end kind address holder')
+Wake = collections.namedtuple('Wake', 'track ts')
+
+
 class Trace:
     def __init__(self):
-        self.slices = collections.defaultdict(list)     # track: events in order of their begin
-        self.wakes = {}                                 # flow: the event that begins it
+        self.slices = collections.defaultdict(list)     # track: Slices in order of their begin
+        self.wakes = {}                                 # flow: the Wake that begins it
         self.arrivals = {}                              # (track, begin of a slice): flow
         self.begins = {}                                # track: when its slices begin
         self.gaps = []                                  # begin and end of what was not recorded
         self.unrecorded = 0
         self.complete = False
+        self.cut = False                                # there are more events than were read
 
     @property
     def threads(self):
-        return len({event['name'] for track in self.slices.values() for event in track})
+        return len({event.name for track in self.slices.values() for event in track})
 
     @property
     def count(self):
@@ -35,51 +52,83 @@ class Trace:
     @property
     def seconds(self):
         """From the first slice to the end of the last."""
-        begins = [track[0]['ts'] for track in self.slices.values()]
+        begins = [track[0].ts for track in self.slices.values()]
         ends = [end_of(track[-1]) for track in self.slices.values()]
         return (max(ends) - min(begins)) / 1e6 if begins else 0
 
 
 def end_of(event):
-    return event['ts'] + event['dur']
+    return event.ts + event.dur
 
 
 def read(path):
-    trace = Trace()
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file):
-            text = line.strip()
-            if number == 0 and not text.startswith('[{'):
-                raise Damaged(f'{path} is not a trace of libmn')
-            if text == ']':
-                trace.complete = True
-                break
-            try:
-                _take(trace, json.loads(text.lstrip('[').rstrip(',')))
-            except ValueError:
-                break   # the last line of a process that was killed
+    with files.open_regular(path) as file:
+        trace = _read(file, path)
     for number, track in trace.slices.items():
-        track.sort(key=lambda event: event['ts'])
-        trace.begins[number] = [event['ts'] for event in track]
+        track.sort(key=lambda event: event.ts)
+        trace.begins[number] = [event.ts for event in track]
+    return trace
+
+
+def _read(file, path):
+    trace = Trace()
+    for number in range(MOST_EVENTS):
+        line = file.readline(MOST_LINE)
+        text = line.strip()
+        if number == 0 and not text.startswith(b'[{'):
+            raise Damaged(f'{path} is not a trace of libmn')
+        if text == b']':
+            trace.complete = True
+            return trace
+        if not line:
+            return trace
+        try:
+            event = json.loads(text.lstrip(b'[').rstrip(b','))
+        except (ValueError, RecursionError):
+            return trace   # the last line of a process that was killed
+        try:
+            _take(trace, event)
+        except (KeyError, TypeError, AttributeError):
+            raise Damaged(f'{path} is not a trace of libmn: line {number + 1} is no event') from None
+    trace.cut = True
     return trace
 
 
 def _take(trace, event):
+    """KeyError or TypeError where it is no event."""
     phase = event['ph']
     if phase == 'X' and event['cat'] == 'gap':
-        trace.unrecorded += event['args']['switches']
-        trace.gaps.append((event['ts'], end_of(event)))
+        begin, length = _number(event['ts']), _number(event['dur'])
+        trace.unrecorded += _number(event['args']['switches'])
+        trace.gaps.append((begin, begin + length))
     elif phase == 'X':
-        trace.slices[event['tid']].append(event)
+        args, waits = event['args'], event['args']['end'] == 'waits'
+        holder = args.get('held by')
+        trace.slices[_number(event['tid'])].append(Slice(
+            _number(event['ts']), _number(event['dur']), _word(event['name']), _word(args['end']),
+            *((_word(args['for']), _word(args['address']), holder and _word(holder)) if waits else (None,) * 3)))
     elif phase == 's':
-        trace.wakes[event['id']] = event
+        trace.wakes[_number(event['id'])] = Wake(_number(event['tid']), _number(event['ts']))
     elif phase == 'f':
-        trace.arrivals[event['tid'], event['ts']] = event['id']
+        trace.arrivals[_number(event['tid']), _number(event['ts'])] = _number(event['id'])
+
+
+def _number(value):
+    if type(value) not in (int, float) or not 0 <= value <= MOST_NUMBER:
+        raise TypeError
+    return value
+
+
+def _word(value):
+    """Words come again and again: each is kept once."""
+    if not isinstance(value, str):
+        raise TypeError
+    return sys.intern(value[:MOST_WORD])
 
 
 def mend(path):
     """Gives a trace that breaks off its end: readers disagree on whether they can do without."""
-    with open(path, 'rb+') as file:
+    with open(files.open_existing(path, os.O_RDWR), 'rb+') as file:
         data = file.read()
         end = len(data) if data.endswith(b'}') else data.rfind(b'},\n') + 1
         file.truncate(end)
@@ -114,16 +163,14 @@ def waits(trace):
     turns = collections.defaultdict(list)
     for number, track in trace.slices.items():
         for event in track:
-            turns[event['name']].append((event['ts'], number, event))
+            turns[event.name].append((event.ts, number, event))
     found = collections.defaultdict(Wait)
     for mine in turns.values():
         mine.sort(key=lambda turn: turn[0])
         for (_, _, before), (begin, number, _) in zip(mine, mine[1:]):
-            why = before['args']
-            if why['end'] != 'waits' or in_gap(gaps, end_of(before), begin):
+            if before.end != 'waits' or in_gap(gaps, end_of(before), begin):
                 continue
-            key = (why['for'], why['address'], why.get('held by'))
-            found[key].add(begin - end_of(before), waker(trace, number, begin))
+            found[before.kind, before.address, before.holder].add(begin - end_of(before), waker(trace, number, begin))
     return dict(found)
 
 
@@ -151,8 +198,8 @@ def waker(trace, track, begin):
     wake = trace.wakes.get(trace.arrivals.get((track, begin)))
     if wake is None:
         return None
-    at = bisect.bisect_right(trace.begins.get(wake['tid'], []), wake['ts']) - 1
+    at = bisect.bisect_right(trace.begins.get(wake.track, []), wake.ts) - 1
     if at < 0:
         return None
-    event = trace.slices[wake['tid']][at]
-    return event['name'] if wake['ts'] <= end_of(event) else None
+    event = trace.slices[wake.track][at]
+    return event.name if wake.ts <= end_of(event) else None

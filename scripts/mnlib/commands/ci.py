@@ -59,7 +59,7 @@ def add_options(parser):
                         help='the least allowed, as a part of the baseline; default 0.95')
     parser.add_argument('--strict', action='store_true', help='fail when it could not tell')
     parser.add_argument('--summary', metavar='FILE',
-                        help='add the Markdown to FILE, not to $GITHUB_STEP_SUMMARY')
+                        help='add the Markdown to FILE, which may be a device, not to $GITHUB_STEP_SUMMARY')
     counts = common.number(estimate.LEAST_PAIRS, 1000)
     parser.add_argument('--min-runs', type=counts, default=10, metavar='PAIRS',
                         help='decide after no fewer pairs of runs; default 10')
@@ -77,10 +77,15 @@ def main(options, parser):
         parser.error(f'--max-runs {options.max_runs} is less than --min-runs {options.min_runs}')
     subject = measured.Subject(options, parser)
     judged = options.metric or metrics.BUILT_IN[:1]
-    writes = options.update or options.write_baseline and not os.path.exists(options.baseline)
-    target = options.summary or os.environ.get('GITHUB_STEP_SUMMARY')
-    for path in filter(None, (target, options.baseline if writes else None)):
-        measured.check_writable(path, FAILED)
+    writes = options.update or options.write_baseline and not os.path.lexists(options.baseline)
+    target = options.summary or os.environ.get('GITHUB_STEP_SUMMARY') or None
+    with measured.outputs({'--baseline': options.baseline if writes else None}, options.update, FAILED,
+                          {'--summary': target}) as files:
+        return measure(options, subject, judged, files)
+
+
+def measure(options, subject, judged, files):
+    writes = '--baseline' in files
     try:
         base = None
         if options.baseline and not writes:
@@ -101,14 +106,14 @@ def main(options, parser):
         def fill(file):
             baseline.write(file, result, judged, subject.library)
         try:
-            measured.write(options.baseline, fill, FAILED)
+            measured.write(files['--baseline'], fill, FAILED)
         except baseline.BadBaseline as bad:
             common.fail(bad, FAILED)
     lines = summary.markdown(result, [] if writes or status == DIFFERENT else findings,
                              options.fail_below, subject.library, headline, remarks)
-    if target:
-        measured.write(target, lambda file: file.write('\n'.join(lines) + '\n'), FAILED, 'a')
-    measured.say(lines, FAILED)
+    if '--summary' in files:
+        measured.write(files['--summary'], lambda file: file.write('\n'.join(lines) + '\n'), FAILED)
+    common.say(lines, FAILED)
     return status
 
 

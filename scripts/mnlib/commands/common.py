@@ -5,11 +5,14 @@ import argparse
 import contextlib
 import os
 import sys
+import threading
 
 from .. import inspect, layout, preload, state
+from ..foreign import shown
 
 FAILED = 125
 MAX_PROCS = 256
+MOST_SECONDS = 60    # to read what a process lets mn see
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,8 +28,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def fail(message, status=FAILED):
-    print(f'mn: {message}', file=sys.stderr)
+    print(shown(f'mn: {message}'), file=sys.stderr)
     sys.exit(status)
+
+
+def say(lines, status=FAILED):
+    """Prints lines to stdout, and notices when that cannot be written."""
+    try:
+        print('\n'.join(map(shown, lines)), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What could not be flushed would be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f'standard output: {error.strerror}', status)
 
 
 def number(low, high):
@@ -47,6 +62,11 @@ def add_program_options(parser):
     parser.add_argument('command', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
+def add_force(parser):
+    parser.add_argument('--force', action='store_true',
+                        help='write over output files that exist; never through symbolic links, or into devices')
+
+
 def check_command(options, parser):
     """The library to use and the program's path; ends mn when either will not do."""
     if options.command[:1] == ['--']:
@@ -65,13 +85,37 @@ def add_pid(parser):
 
 
 @contextlib.contextmanager
+def bounded(seconds, why, before=lambda: None):
+    """Ends mn with a line when the block takes longer, even where it hangs in a system call: memory of a process may
+    be a file of a file system that never answers."""
+    def end():
+        before()
+        os.write(2, (shown(f'mn: {why}, for more than {seconds} s') + '\n').encode(errors='replace'))
+        os._exit(FAILED)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
 def inspected(pid):
     """A running program's process and its runtime's state; ends mn when they cannot be had, or not any more."""
     try:
-        process = inspect.Process(pid)
-        yield process, state.State(process.layout, process.read)
-    except (inspect.Refused, layout.BadLayout) as refusal:
+        with bounded(MOST_SECONDS, f'process {pid}: it keeps mn from reading it'):
+            process = inspect.Process(pid)
+            its_state = state.State(process.layout, process.read)
+        yield process, its_state
+    except inspect.Refused as refusal:
         fail(refusal)
+    except layout.BadLayout as bad:
+        fail(f'process {pid}: {bad}')
+    except layout.Unreadable as where:
+        fail(f'process {pid}: its state makes no sense: it leads to {where}, where nothing is')
     except inspect.Ended:
         fail(f'process {pid}: it ended meanwhile')
 

@@ -51,15 +51,19 @@ def add_options(parser):
     parser.add_argument('--also', action='append', default=[], metavar='NAME=VALUE[,VALUE...]',
                         help='further variants of M:N, by an option of libmn; repeatable')
     measured.add_options(parser)
-    parser.add_argument('--html', metavar='FILE', help='also write a page with plots to FILE')
+    parser.add_argument('--html', metavar='FILE', help='also write a page with plots to FILE, a new one')
     parser.add_argument('--json', metavar='FILE',
-                        help='also write all figures to FILE (schema.json in mnlib/report)')
+                        help='also write all figures to FILE, a new one (schema.json in mnlib/report)')
+    common.add_force(parser)
 
 
 def main(options, parser):
-    for path in filter(None, (options.json, options.html)):
-        measured.check_writable(path, parser.failed)
     subject = measured.Subject(options, parser)
+    with measured.outputs({'--json': options.json, '--html': options.html}, options.force, parser.failed) as files:
+        return measure(options, parser, subject, files)
+
+
+def measure(options, parser, subject, files):
     sides = 2 + sum(text.count(',') + 1 for text in options.also)
     bar = Bar(1 + (options.runs or compare.LEAST_ROUNDS) * sides)
     with measured.one_line_errors(parser.failed, bar.clear):
@@ -67,11 +71,9 @@ def main(options, parser):
         series.rounds(options.runs)
         result = series.judge()
     bar.clear()
-    if options.json:
-        measured.write(options.json, lambda file: figures.write(
-            file, result, options.procs, subject.library), parser.failed)
-    if options.html:
-        measured.write(options.html, lambda file: page.write(
-            file, result, options.procs, subject.library), parser.failed)
-    measured.say(words.text(result, options.procs), parser.failed)
+    for option, form in (('--json', figures), ('--html', page)):
+        if option in files:
+            measured.write(files[option], lambda file, form=form: form.write(
+                file, result, options.procs, subject.library), parser.failed)
+    common.say(words.text(result, options.procs), parser.failed)
     return DIFFERENT if result.differences else 0

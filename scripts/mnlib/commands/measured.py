@@ -5,9 +5,8 @@ import argparse
 import contextlib
 import os
 import shlex
-import sys
 
-from .. import compare, interrupt, metrics, preload, served, variants
+from .. import compare, files, interrupt, metrics, preload, served, variants
 from . import common
 
 
@@ -115,34 +114,20 @@ def one_line_errors(status, clear=lambda: None):
         common.fail(f'{name}{error.strerror or error}', status)
 
 
-def check_writable(path, status):
-    """Before the measurements: they would be lost if it cannot be written. What is there stays."""
+@contextlib.contextmanager
+def outputs(named, force, status, added=None):
+    """files.outputs(), whose names are taken before the measurements: they would be lost if they could not be written."""
+    with contextlib.ExitStack() as stack:
+        try:
+            taken = stack.enter_context(files.outputs(named, added, force))
+        except OSError as error:
+            common.fail(f'{error.filename}: cannot be written: {error.strerror}', status)
+        yield taken
+
+
+def write(output, fill, status):
+    """Has `fill` write an Output."""
     try:
-        existed = os.path.exists(path)
-        with open(path, 'a'):
-            pass
-        if not existed:
-            os.unlink(path)
+        output.write(fill)
     except OSError as error:
-        common.fail(f'{path}: cannot be written: {error.strerror}', status)
-
-
-def write(path, fill, status, mode='w'):
-    """Has `fill` write the file."""
-    try:
-        with open(path, mode, encoding='utf-8') as file:
-            fill(file)
-    except OSError as error:
-        common.fail(f'{path}: {error.strerror}', status)
-
-
-def say(lines, status):
-    """Prints to stdout, and notices when that cannot be written."""
-    try:
-        print('\n'.join(lines), flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # What could not be flushed would be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        common.fail(f'standard output: {error.strerror}', status)
+        common.fail(f'{output.path}: {error.strerror}', status)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """mn stacks: the stacks of all threads of a running program."""
 
-import sys
-
-from .. import dump
+from .. import asking, dump, heldpipe
 from . import common
 
 NAME = 'stacks'
 HELP = 'show where the threads of a running program are'
+# Seconds beyond --timeout, after which not even a read that hangs is waited for.
+GRACE = heldpipe.START_SECONDS + 5
+
 DESCRIPTION = '''
 Prints what each thread of a running program does or waits for, and its stack. Threads whose stacks are
 the same are one entry, the largest first. The program goes on.
@@ -24,10 +25,8 @@ def add_options(parser):
 
 
 def main(options, _parser):
-    with common.inspected(options.pid) as (process, state):
-        text = dump.request(process, state, options.timeout)
-    if options.raw:
-        sys.stdout.write(text)
-    else:
-        print('\n'.join(dump.report(text)))
+    why = f'process {options.pid}: it keeps mn from reading it'
+    with common.bounded(options.timeout + GRACE, why), common.inspected(options.pid) as (process, state):
+        text = asking.request(process, state, options.timeout)
+    common.say(dump.lines_of(text)[:-1] if options.raw else dump.report(text))
     return 0

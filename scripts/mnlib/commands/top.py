@@ -45,17 +45,18 @@ def main(options, _parser):
         place = screen.Screen() if sys.stdin.isatty() and sys.stdout.isatty() else screen.Paper()
         try:
             with place:
-                loop(view, place, options.delay, count)
+                loop(view, place, options, count)
         except topview.Over:
-            print(f'process {options.pid} has ended')
+            common.say([f'process {options.pid} has ended'])
     return 0
 
 
-def loop(view, place, delay, count):
-    shown = 0
+def loop(view, place, options, count):
+    views = 0
     while True:
-        rows, columns = place.size()
-        place.show(view.lines(rows, columns))
-        shown += 1
-        if shown == count or not place.wait(delay):
+        with common.bounded(common.MOST_SECONDS, f'process {options.pid}: it keeps mn from reading it', place.give_back):
+            lines = view.lines(place.rows())
+        place.show(lines)
+        views += 1
+        if views == count or not place.wait(options.delay):
             return

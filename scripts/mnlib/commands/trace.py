@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 
-from .. import compare, metrics, preload, process, traces
+from .. import compare, files, metrics, preload, process, traces
+from ..foreign import shown
 from . import common
 
 NAME = 'trace'
@@ -35,9 +36,9 @@ def add_options(parser):
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     common.add_program_options(parser)
-    parser.add_argument('-o', metavar='FILE', dest='output',
-                        help=f'where to write it, over what is there; default: {DEFAULT_FILE}')
-    parser.add_argument('--read', metavar='FILE', help='only say what is in this trace')
+    parser.add_argument('-o', metavar='FILE', dest='output', help=f'where to write it, a new file; default: {DEFAULT_FILE}')
+    common.add_force(parser)
+    parser.add_argument('--read', metavar='FILE', help='only say what is in this trace, which stays as it is')
 
 
 def main(options, parser):
@@ -45,26 +46,27 @@ def main(options, parser):
         return summarise(options.read)
     library, path = common.check_command(options, parser)
     output = os.path.abspath(options.output or DEFAULT_FILE)
-    clear(output)
+    clear(output, options.force)
     environment = preload.libmn_environment(library, procs=options.procs)
     environment['MN_TRACE'] = output
     status = run(options.command, path, environment)
     if status < 0:
-        print(f'mn: the command ended with {process.ending(status)}')
-    if os.path.exists(output):
-        summarise(output)
+        common.say([f'mn: the command ended with {process.ending(status)}'])
+    if os.path.lexists(output):
+        summarise(output, ours=True)
     else:
-        print('mn: there is no trace: the command made no threads, or could not write it')
+        common.say(['mn: there is no trace: the command made no threads, or could not write it'])
     return 128 - status if status < 0 else status
 
 
-def clear(path):
+def clear(path, force):
     """libmn writes over nothing."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        common.fail(f'{path}: not a file')
     try:
-        with open(path, 'a', encoding='utf-8'):
+        if force and os.path.lexists(path):
+            os.close(files.open_existing(path))
             os.unlink(path)
+        os.close(files.create(path))
+        os.unlink(path)
     except OSError as error:
         common.fail(f'{path}: {error.strerror}')
 
@@ -83,26 +85,34 @@ def run(command, path, environment):
         signal.signal(signal.SIGINT, before)
 
 
-def summarise(path):
+def summarise(path, ours=False):
+    """Prints what is in a trace. One of ours that breaks off gets an end."""
     try:
         trace = traces.read(path)
-        if not trace.complete:
+        if ours and not trace.complete and not trace.cut:
             traces.mend(path)
-    except (OSError, traces.Damaged) as error:
-        common.fail(str(error) if isinstance(error, traces.Damaged)
-                    else f'{path}: {error.strerror}')
-    print(f'{path}: {trace.count:,} turns of {trace.threads:,} threads in '
-          f'{metrics.seconds(trace.seconds)}'
-          + (f'; {trace.unrecorded:,} more were not recorded' if trace.unrecorded else '')
-          + ('' if trace.complete else '; the end is missing'))
+    except traces.Damaged as damaged:
+        common.fail(damaged)
+    except OSError as error:
+        common.fail(f'{path}: {error.strerror}')
+    common.say(summary(path, trace))
+    return 0
+
+
+def summary(path, trace):
+    """Lines."""
+    yield (f'{path}: {trace.count:,} turns of {trace.threads:,} threads in {metrics.seconds(trace.seconds)}'
+           + (f'; {trace.unrecorded:,} more were not recorded' if trace.unrecorded else '')
+           + (f'; there are more than {traces.MOST_EVENTS:,} events: the rest was not read' if trace.cut else
+              '' if trace.complete else '; the end is missing'))
     found = sorted(traces.waits(trace).items(), key=lambda item: -item[1].microseconds)
     if found:
         rows = [['waited for', 'times', 'in all', 'longest', 'woken by, mostly']]
         rows += [row(key, wait) for key, wait in found[:MOST]]
-        print('\n' + '\n'.join(compare.table(rows)))
+        yield ''
+        yield from compare.table([[shown(cell) for cell in each] for each in rows])
     if len(found) > MOST:
-        print(f'and {len(found) - MOST:,} others')
-    return 0
+        yield f'and {len(found) - MOST:,} others'
 
 
 def row(key, wait):

@@ -5,6 +5,7 @@ import html
 import os
 
 from .. import variants
+from ..foreign import shown
 from . import machine, plots, words
 from .style import STYLE
 
@@ -44,14 +45,14 @@ def render(result, procs, library):
 
 
 def _e(text):
-    return html.escape(str(text))
+    return html.escape(shown(text))
 
 
 def _command(result, procs):
     program = result.program
     lines = ([f'server  {words.shlex.join(program.server)}', f'load    {words.shlex.join(program.load)}']
              if hasattr(program, 'server') else [words.command_line(program)])
-    return (f'<pre>{_e(chr(10).join(lines))}</pre><p class="quiet">{result.pairs()} pairs; scheduling '
+    return (f'<pre>{chr(10).join(map(_e, lines))}</pre><p class="quiet">{result.pairs()} pairs; scheduling '
             f'contexts: {_e(variants.contexts(procs))}; CPUs: {len(os.sched_getaffinity(0))}; '
             f'same output and exit status: <b>{_e(result.same)}</b></p>')
 

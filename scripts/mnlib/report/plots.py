@@ -9,6 +9,8 @@ import math
 import random
 import statistics
 
+from ..foreign import shown
+
 LINE = 18          # between lines of text
 PADDING = 8        # left and right of the axis, so that its outer labels fit
 STACKED_PIXELS = 600
@@ -53,14 +55,18 @@ def _log_ticks(low, high, wanted):
     return found[::math.ceil(len(found) / wanted)] if found else []
 
 
+def escaped(text_):
+    return html.escape(shown(text_))
+
+
 def svg(width, height, title, parts):
     return (f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
-            f'aria-label="{html.escape(title)}">{"".join(parts)}</svg>')
+            f'aria-label="{escaped(title)}">{"".join(parts)}</svg>')
 
 
 def text(x, y, words, kind='', anchor='start'):
     return (f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">'
-            f'{html.escape(words)}</text>')
+            f'{escaped(words)}</text>')
 
 
 def line(x1, y1, x2, y2, kind):
@@ -69,7 +75,7 @@ def line(x1, y1, x2, y2, kind):
 
 def dot(x, y, kind, words, radius=3.5):
     return (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{kind}">'
-            f'<title>{html.escape(words)}</title></circle>')
+            f'<title>{escaped(words)}</title></circle>')
 
 
 def horizontal(axis, top, bottom, write):

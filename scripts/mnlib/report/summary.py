@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mn ci says, as Markdown that is readable as text, too."""
+"""What mn ci says, as Markdown that is readable as text, too. What others wrote, names and messages, is in it as text:
+in_markdown() and code() see to that."""
 
 from .. import compare, gate
+from ..foreign import code, in_markdown
 from . import machine, words
 
 MARKS = {gate.PASS: 'pass', gate.REGRESSION: '**regression**', gate.UNSURE: 'could not tell'}
@@ -9,7 +11,7 @@ MARKS = {gate.PASS: 'pass', gate.REGRESSION: '**regression**', gate.UNSURE: 'cou
 
 def sentence(finding, fail_below, pairs):
     """What one Finding means."""
-    title = finding.metric.title
+    title = in_markdown(finding.metric.title)
     if finding.decisive is None:
         return f'{title}: no ratio can be told, a figure is zero or negative.'
     what = 'than its baseline' if finding.base else 'than 1:1'
@@ -28,13 +30,13 @@ def sentence(finding, fail_below, pairs):
 def markdown(result, findings, fail_below, library, headline, remarks=()):
     pairs = result.pairs()
     lines = [f'### libmn: {headline}', '']
-    lines += [f'- {each}' for each in remarks]
+    lines += [f'- {in_markdown(each)}' for each in remarks]
     lines += [f'- {sentence(each, fail_below, pairs)}' for each in findings]
     lines += ['', *_table(result, findings, fail_below), '']
     known = machine.describe(library)
-    lines += [f'`{words.command_line(result.program)}`, {pairs} pairs, {known["cpus"]} CPUs '
-              f'({known["cpu"]}), {known["kernel"]}. Ratios: how many times better M:N is than 1:1.']
-    return lines + [f'- {note}' for note in result.notes]
+    lines += [f'{code(words.command_line(result.program))}, {pairs} pairs, {known["cpus"]} CPUs '
+              f'({in_markdown(known["cpu"])}), {in_markdown(known["kernel"])}. Ratios: how many times better M:N is than 1:1.']
+    return lines + [f'- {in_markdown(note)}' for note in result.notes]
 
 
 def _table(result, findings, fail_below):
@@ -52,7 +54,7 @@ def _table(result, findings, fail_below):
             ratio, mark = _ratio(finding.now), MARKS[finding.outcome]
             base = compare.times(finding.base) if finding.base else '-'
             least = compare.times((finding.base or 1) * fail_below)
-        lines.append(f'| {metric.title} | {written[0]} | {written[1]} | {ratio} | {base} | {least} | '
+        lines.append(f'| {in_markdown(metric.title)} | {written[0]} | {written[1]} | {ratio} | {base} | {least} | '
                      f'{mark} |')
     return lines
 
