@@ -4,7 +4,6 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <link.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,18 +30,31 @@ constinit char g_error[256];
 constinit std::atomic<const char*> g_missing{"it has not been opened"};
 constinit Note g_opened;
 
-using Path = char[2 * PATH_MAX + sizeof kCompanion + 1];  // the working directory, and what LD_PRELOAD says
+using Path = char[2 * PATH_MAX + sizeof kCompanion + 1];
 
-// Beside libmn.so itself, by the path that ld.so loaded that by, which it made absolute then (l_origin).
-bool companion_path(Path& path) {
+// The working directory at the start, where ld.so was told of libmn.so by a relative path.
+constinit char g_start[PATH_MAX];
+
+// As ld.so was told.
+const char* own_path() {
   Dl_info self;
-  link_map* map = nullptr;
-  if (::dladdr1(reinterpret_cast<void*>(&walker_open), &self, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0 ||
-      map == nullptr || ::dlinfo(map, RTLD_DI_ORIGIN, path) != 0 || path[0] != '/')
-    return false;
-  const size_t folder = ::strlen(path);
-  path[folder] = '/';
-  ::memcpy(path + folder + 1, kCompanion, sizeof kCompanion);
+  return ::dladdr(reinterpret_cast<void*>(&walker_open), &self) != 0 && self.dli_fname != nullptr ? self.dli_fname : "";
+}
+
+// Beside libmn.so itself.
+bool companion_path(Path& path) {
+  const char* own = own_path();
+  const char* slash = ::strrchr(own, '/');
+  if (slash == nullptr || (own[0] != '/' && g_start[0] != '/')) return false;
+  const auto folder = static_cast<size_t>(slash + 1 - own);
+  const size_t before = own[0] == '/' ? 0 : ::strlen(g_start) + 1;
+  if (before + folder + sizeof kCompanion > sizeof path) return false;
+  if (before != 0) {
+    ::memcpy(path, g_start, before - 1);
+    path[before - 1] = '/';
+  }
+  ::memcpy(path + before, own, folder);
+  ::memcpy(path + before + folder, kCompanion, sizeof kCompanion);
   return true;
 }
 
@@ -80,6 +92,7 @@ void* opener_main(void*) {
 
 void walker_prepare() {
   g_root = root_now();
+  if (own_path()[0] != '/' && raw_syscall(SYS_getcwd, sys_arg(g_start), sizeof g_start) < 0) g_start[0] = '\0';
 }
 
 void walker_open() {

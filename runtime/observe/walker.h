@@ -47,7 +47,7 @@ constexpr const char* kWalkForgetName = "mn_walk_forget";
 
 // --- in libmn.so (walker.cc)
 
-// Before main: notes the root directory, in which the path to the companion is right.
+// Before main: notes the root and the working directory, in which the path to the companion is right.
 void walker_prepare();
 // Opens the companion, on the calling thread. Takes ld.so's lock and the program's malloc's.
 void walker_open();

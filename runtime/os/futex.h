@@ -16,14 +16,22 @@
 
 namespace mn {
 
+// Ends the process if no call is let through. What was refused may have been another: where a signal came that has no
+// handler, the kernel goes on with a wait by restart_syscall(2).
+inline void futex_must_work() {
+  static constinit std::atomic<uint32_t> none{0};
+  if (refused(raw_syscall(SYS_futex, sys_arg(&none), FUTEX_WAIT_PRIVATE, 1)))  // else EAGAIN, at once
+    fatal("futex is refused: threads cannot wait", "os/futex.h");
+}
+
 inline long futex_call(std::atomic<uint32_t>* word, int operation, long value, long until = 0, long bits = 0) {
   long result = raw_syscall(SYS_futex, sys_arg(word), operation, value, until, 0, bits);
-  if (MN_UNLIKELY(refused(result))) fatal("futex is refused: threads cannot wait", "os/futex.h");
+  if (MN_UNLIKELY(refused(result))) futex_must_work();
   return result;
 }
 
 // Sleeps while *word == expected, at most until `deadline_ns` of CLOCK_MONOTONIC (negative: for ever). Returns 0,
-// EAGAIN (the word differed), EINTR or ETIMEDOUT; 0 may be spurious.
+// EAGAIN (the word differed), EINTR, ETIMEDOUT, or what a filter says to restart_syscall; 0 may be spurious.
 inline int futex_wait(std::atomic<uint32_t>* word, uint32_t expected, int64_t deadline_ns = -1) {
   timespec ts{};
   if (deadline_ns >= 0) ts = {deadline_ns / 1000000000, deadline_ns % 1000000000};

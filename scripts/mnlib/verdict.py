@@ -19,9 +19,9 @@ def stats_of(stderr):
     for line in _lines(stderr):
         at = line.find(STATS)
         if at != -1:
-            figures, _, program = line[at + len(STATS):].partition(' program=')    # a name may hold anything
+            figures = line[at + len(STATS):].partition(' program=')[0]    # a name may hold anything
             pairs = (word.partition('=') for word in figures.split())
-            found.append({**{key: value for key, _, value in pairs}, 'program': program})
+            found.append({key: value for key, _, value in pairs})
     return found
 
 
