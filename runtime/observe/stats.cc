@@ -5,6 +5,7 @@
 
 #include "runtime/base/options.h"
 #include "runtime/observe/output.h"
+#include "runtime/os/tcb.h"
 #include "runtime/sched/sched.h"
 #include "runtime/thread/thread.h"
 
@@ -18,6 +19,11 @@ static_assert(sizeof kWords / sizeof kWords[0] == kWaitKinds);
 // Its P's M writes it as a plain word.
 uint64_t read(uint64_t& word) {
   return std::atomic_ref<uint64_t>(word).load(std::memory_order_relaxed);
+}
+
+// Without the system call, which a filter may refuse. Before the scheduler starts main is alone.
+int process_id() {
+  return sched.pid != 0 ? sched.pid : tcb_tid(thread_pointer());
 }
 
 }  // namespace
@@ -54,7 +60,7 @@ void stats_at_exit() {
     line << (any ? "," : "") << kWords[kind] << ':' << sum.parks[kind];
     any = true;
   }
-  line << (any ? "" : "none") << " pid=" << sys_getpid() << " program=";
+  line << (any ? "" : "none") << " pid=" << process_id() << " program=";
   line.foreign(program_invocation_short_name) << '\n';
   output(line);
 }

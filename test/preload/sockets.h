@@ -191,9 +191,12 @@ inline bool IsInFlight(int fd) {
 
 // For good: what the kernel moves on later is made up for.
 inline size_t FillUp(int fd) {
-  size_t size = 0;
-  for (size_t more; (more = Fill(fd)) != 0 || IsInFlight(fd); size += more) LetThemWait();
-  return size;
+  for (size_t size = 0;; LetThemWait()) {
+    const bool settled = !IsInFlight(fd);  // before: what arrives meanwhile makes room
+    const size_t more = Fill(fd);
+    size += more;
+    if (settled && more == 0) return size;
+  }
 }
 
 // A terminal's bytes are moved to its reader by a thread of the kernel's, until the reader's buffer is full.
