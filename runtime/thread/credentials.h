@@ -35,8 +35,8 @@ int change_credentials(Call call) {
 }
 
 // Main, the caller, ends, and so does its kernel thread: libc asks it no more. What has been asked is answered before
-// this returns, or libc would wait for it, unless main ends by the system call (`raw`): it may then be whom libc asks
-// for. Outside.
+// this returns, or libc would wait for it, unless main ends by the system call (`raw`): main itself may then be in the
+// midst of a set*id, in a handler. Outside.
 void main_not_asked(bool raw);
 
 // In a handler of SIGABRT that libc has raised on this thread. Does not return if whoever asks for a change of
