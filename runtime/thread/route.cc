@@ -109,6 +109,14 @@ void give_to_kernel(int sig) {
       raw_syscall(SYS_kill, sys_getpid(), sig);
 }
 
+// What was noted of it for the process has been taken, by who holds g_moving. It clears the bit, and sets it again if
+// another thread has returned a note meanwhile (return_notes): that one may find nobody, and leaves the bit to the
+// next.
+void clear_held(int sig) {
+  held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // pairs with route_signals, which sets it after a note
+  if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+}
+
 // By sysmon. Nobody takes it: it is to wait in the kernel.
 void give_back(int sig) {
   SpinGuard moving(g_moving);  // before it is closed: who sees that it was waits until the kernel has it
@@ -188,9 +196,8 @@ int take_process_signal(uint64_t set, siginfo_t* info) {
     int sig = __builtin_ctzll(due) + 1;
     // What the kernel has of it is older.
     if (int got = signal_take_pending(set & (bit(sig) | (bit(sig) - 1)), info); got != 0) return got;
-    held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // before the notes; pairs with route_signals
-    bool taken = take_note(kProcess, sig, info);
-    if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+    const bool taken = take_note(kProcess, sig, info);
+    clear_held(sig);
     if (taken) return sig;
   }
   return 0;
@@ -221,7 +228,7 @@ void route_signals() {
       SpinGuard moving(g_moving);
       siginfo_t info;
       for (; take_note(kProcess, sig, &info); moved = true) note_signal(target, sig, &info, Sent::kToProcess);
-      held_signals.fetch_and(~bit(sig), std::memory_order_relaxed);  // who noted one meanwhile routes it
+      clear_held(sig);
     }
     if (!moved) continue;
     signal_alert(target, sig);
