@@ -100,11 +100,6 @@ void dump_as_requested() {
   }
 }
 
-void open_signal(int sig) {
-  uint64_t bit = uint64_t{1} << (sig - 1);
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&bit), 0, 8);
-}
-
 // Dumps that are asked for too soon stay wanted: until when (kForever: there are none).
 int64_t do_as_wanted() {
   static constinit int64_t pause_ends = 0;
@@ -214,7 +209,7 @@ void on_dump_signal(int sig, siginfo_t* info, void* context) {
   if (stay) g_interrupted.store(sys_gettid(), std::memory_order_relaxed);
   want(kDump);
   if (!stay) return;
-  open_signal(sig);
+  sys_open_signal(sig);
   Note never;
   for (;;) never.sleep();
 }

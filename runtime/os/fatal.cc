@@ -32,9 +32,8 @@ void end_by_signal(int sig) {
     void* restorer = nullptr;
     unsigned long mask = 0;
   } dfl;
-  unsigned long unblock = 1ul << (sig - 1);
   raw_syscall(SYS_rt_sigaction, sig, sys_arg(&dfl), 0, sizeof(unsigned long));
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&unblock), 0, sizeof(unsigned long));
+  sys_open_signal(sig);
   raw_syscall(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
   __builtin_trap();
 }

@@ -4,6 +4,7 @@
 // -1].
 #pragma once
 
+#include <signal.h>
 #include <sys/syscall.h>
 
 #include <cstdint>
@@ -40,6 +41,11 @@ inline int sys_gettid() {
 }
 inline int sys_getpid() {
   return static_cast<int>(raw_syscall(SYS_getpid));
+}
+// The calling kernel thread does not block the signal from now on.
+inline void sys_open_signal(int sig) {
+  unsigned long bit = 1ul << (sig - 1);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&bit), 0, sizeof bit);
 }
 
 }  // namespace mn

@@ -77,8 +77,7 @@ void act_or_note(int sig, siginfo_t* info, void* context) {
   }
   g->cancel_now = g->cancel_due = false;
   g->sigpend.fetch_and(~kCancelBit, std::memory_order_relaxed);
-  uint64_t bit = uint64_t{1} << (kSignal - 1);
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&bit), 0, 8);
+  sys_open_signal(kSignal);
   libcs(sig, info, context);
 }
 

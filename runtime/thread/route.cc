@@ -8,6 +8,7 @@
 #include "runtime/sched/gpool.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/note.h"
+#include "runtime/thread/policy.h"
 #include "runtime/thread/signal.h"
 #include "runtime/thread/thread.h"
 
@@ -129,13 +130,29 @@ void give_back(int sig) {
   give_to_kernel(sig);
 }
 
-// Finds others for what was noted for g, by return_notes or forget_notes. Inside.
-void give_to_others(G* g, uint64_t due, bool (*take_off)(G*, int)) {
-  for (; due != 0; due &= due - 1) {
-    int sig = __builtin_ctzll(due) + 1;
-    if (take_off(g, sig)) process_signals.fetch_or(bit(sig), std::memory_order_relaxed);
+// What was noted for g and sent to the process is the process's again, by return_notes or forget_notes; true if there
+// was such. The bit is set before it leaves g's word, and the lock is held: who asks what is pending does not miss it.
+bool take_off(G* g, int sig, bool (*sort)(G*, int)) {
+  held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with take_held_signals
+  if (sort(g, sig)) return true;
+  clear_held(sig);
+  return false;
+}
+
+// The same of a G that has blocked it since it was given it. False, too, if it has opened it again: it looks for notes.
+bool take_back(G* g, int sig) {
+  SpinGuard moving(g_moving);
+  return (g->sigmask & bit(sig)) != 0 && take_off(g, sig, return_notes);
+}
+
+// Finds others for what was noted for g. Inside.
+void give_to_others(G* g, uint64_t due, bool (*sort)(G*, int)) {
+  bool any = false;
+  {
+    SpinGuard moving(g_moving);
+    for (; due != 0; due &= due - 1) any |= take_off(g, __builtin_ctzll(due) + 1, sort);
   }
-  if (process_signals.load(std::memory_order_relaxed) != 0) route_signals();
+  if (any) route_signals();
 }
 
 // After its mask has changed.
@@ -203,8 +220,17 @@ int take_process_signal(uint64_t set, siginfo_t* info) {
   return 0;
 }
 
-void wait_for_move() {
+bool wait_for_move() {
+  if (MN_LIKELY(!g_moving.held())) return false;
   while (g_moving.held()) yield_cpu();
+  return true;
+}
+
+uint64_t pending_signals(const G* g) {
+  SpinGuard moving(g_moving);
+  // In the order in which route_signals sets them.
+  uint64_t pending = g->sigpend.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_acquire);
+  return (pending | held_signals.load(std::memory_order_relaxed)) & ~(kPolicyBit | kCancelBit);
 }
 
 void route_signals() {
@@ -233,7 +259,7 @@ void route_signals() {
     if (!moved) continue;
     signal_alert(target, sig);
     if ((target->sigmask & bit(sig)) == 0) continue;
-    if (return_notes(target, sig)) due |= bit(sig);
+    if (take_back(target, sig)) due |= bit(sig);
     if ((target->sigpend.load(std::memory_order_relaxed) & bit(sig)) != 0) signal_alert(target, sig);
   }
 }
@@ -253,9 +279,10 @@ void take_held_signals(G* g) {
 }
 
 void take_from_process(G* g) {
-  uint64_t others = held_signals.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_relaxed);
-  if (MN_UNLIKELY((others & ~g->sigmask) != 0)) take_held_signals(g);
-  wait_for_move();
+  do {
+    uint64_t others = held_signals.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_relaxed);
+    if (MN_UNLIKELY((others & ~g->sigmask) != 0)) take_held_signals(g);
+  } while (wait_for_move());  // what was moved may be the process's again
 }
 
 void signals_reopened(G* g) {

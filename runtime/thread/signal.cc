@@ -337,11 +337,6 @@ int signal_take(G* g, uint64_t set, siginfo_t* info) {
   return 0;
 }
 
-uint64_t signal_pending(const G* g) {
-  return (g->sigpend.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed)) &
-         ~(kPolicyBit | kCancelBit);
-}
-
 void signal_run_unblocked(G* g, uint64_t mask) {
   uint64_t old = g->sigmask;
   set_mask(g, mask);

@@ -46,8 +46,6 @@ void signal_alert(G* g, int sig);
 int signal_take_pending(uint64_t set, siginfo_t* info);
 // Takes one of the set that is noted for g, the caller; 0: none.
 int signal_take(G* g, uint64_t set, siginfo_t* info);
-// What is noted for g or held for the process.
-uint64_t signal_pending(const G* g);
 // Runs what is noted for g (the caller) and not in the mask.
 void signal_run_unblocked(G* g, uint64_t mask);
 // Whether g is in a wait that sig ends; and, in the second, ends it.

@@ -35,7 +35,7 @@ int send_to_process(int sig, const sigval* value) {
   const bool inside = stand_in_for(sig) == nullptr;
   if (inside) enter();
   const int ktid = this_g()->m.load(std::memory_order_relaxed)->ktid.load(std::memory_order_relaxed);
-  if (blocked) raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys_arg(&set), 0, sizeof set);
+  if (blocked) sys_open_signal(sig);
   long error;
   if (value != nullptr) {
     siginfo_t queued = sent_by_us(sig, SI_QUEUE, value);

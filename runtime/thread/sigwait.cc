@@ -156,7 +156,7 @@ long signal_masked_call(const sigset_t* mask, long (*call)(const uint64_t* mask,
   set_waits(g, ~during, true);
   kernel_mask(kAllMasked | kPokeBit);  // a cancellation, too, must find the call or be found
   long result = -EINTR;
-  if ((signal_pending(g) & ~during) != 0) {
+  if ((pending_signals(g) & ~during) != 0) {
     signal_run_unblocked(g, during);
   } else if (!g->cancelled.load(std::memory_order_relaxed) || tcb_cancel_disabled(g->tp)) {
     for (;;) {
@@ -187,9 +187,11 @@ void signal_waits_reset_after_fork() {
 }
 
 int signal_pending_set(sigset_t* set) {
-  uint64_t noted = signal_pending(self_g());
-  wait_for_move();  // what is not noted any more the kernel has
-  uint64_t kernel = 0;
+  G* g = self_g();
+  enter();
+  uint64_t noted = pending_signals(g);
+  leave();
+  uint64_t kernel = 0;  // what is not noted any more it has
   long error = raw_syscall(SYS_rt_sigpending, sys_arg(&kernel), 8);
   if (error != 0) return static_cast<int>(-error);
   kernel |= noted;
