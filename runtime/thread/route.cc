@@ -228,8 +228,8 @@ bool wait_for_move() {
 
 uint64_t pending_signals(const G* g) {
   SpinGuard moving(g_moving);
-  // In the order in which route_signals sets them.
-  uint64_t pending = g->sigpend.load(std::memory_order_relaxed) | process_signals.load(std::memory_order_acquire);
+  uint64_t pending = g->sigpend.load(std::memory_order_relaxed);
+  pending |= process_signals.load(std::memory_order_acquire);  // pairs with route_signals, which sets held first
   return (pending | held_signals.load(std::memory_order_relaxed)) & ~(kPolicyBit | kCancelBit);
 }
 
