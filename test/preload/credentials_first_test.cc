@@ -85,7 +85,7 @@ void Nothing() {}
 
 // For what it has then, threads that it makes later have it, too.
 void GetAKernelThread() {
-  CHILD_CHECK(setpriority(PRIO_PROCESS, 0, 1) == 0);
+  CHILD_CHECK(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + 1) == 0);
 }
 
 TEST(CredentialsFirst, MainHasEnded) {

@@ -101,6 +101,9 @@ constexpr int kIoWhoProcess = 1;
 constexpr long kIdleIo = 3L << 13;
 constexpr long kSetGs = 0x1001, kGetGs = 0x1004;
 
+// Whoever runs the tests may have been nice already.
+const int kNiceAtStart = getpriority(PRIO_PROCESS, 0);
+
 struct State {
   const char* name;
   int (*set)();
@@ -134,12 +137,12 @@ const State kStates[] = {
      false},
     {"Personality", [] { return Error(personality(ADDR_NO_RANDOMIZE)); },
      [] { return (personality(0xffffffff) & ADDR_NO_RANDOMIZE) != 0; }},
-    {"Nice", [] { return nice(3) == -1 ? errno : 0; }, [] { return getpriority(PRIO_PROCESS, 0) == 3; }},
-    {"Setpriority", [] { return Error(setpriority(PRIO_PROCESS, 0, 4)); },
-     [] { return getpriority(PRIO_PROCESS, 0) == 4; }},
+    {"Nice", [] { return nice(3) == -1 ? errno : 0; }, [] { return getpriority(PRIO_PROCESS, 0) == kNiceAtStart + 3; }},
+    {"Setpriority", [] { return Error(setpriority(PRIO_PROCESS, 0, kNiceAtStart + 4)); },
+     [] { return getpriority(PRIO_PROCESS, 0) == kNiceAtStart + 4; }},
     {"setprioritybyitsnumber",
-     [] { return Error(setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 4)); },
-     [] { return getpriority(PRIO_PROCESS, 0) == 4; }},
+     [] { return Error(setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceAtStart + 4)); },
+     [] { return getpriority(PRIO_PROCESS, 0) == kNiceAtStart + 4; }},
     {"IOPriority", [] { return Error(syscall(SYS_ioprio_set, kIoWhoProcess, 0, kIdleIo)); },
      [] { return syscall(SYS_ioprio_get, kIoWhoProcess, 0) == kIdleIo; }},
     {"PolicyByAttributes", SetBatch, [] { return sched_getscheduler(0) == SCHED_BATCH; }},
