@@ -23,6 +23,18 @@ inline long raw_syscall(long nr, long a = 0, long b = 0, long c = 0, long d = 0,
                    : "rcx", "r11", "memory");
   return ret;
 }
+// With the stack pointer at `sp` meanwhile, where nothing is written: all signals are blocked.
+inline long syscall_off_stack(void* sp, long nr, long a) {
+  long ret;
+  __asm__ volatile(
+      "xchgq %%rsp, %[sp]\n\t"
+      "syscall\n\t"
+      "xchgq %%rsp, %[sp]"
+      : "=a"(ret), [sp] "+r"(sp)
+      : "a"(nr), "D"(a), "S"(0)
+      : "rcx", "r11", "memory");
+  return ret;
+}
 #else
 #error "libmn knows system calls of x86-64 only"
 #endif

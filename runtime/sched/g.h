@@ -99,6 +99,7 @@ struct alignas(64) G {
   bool cancel_due = false, cancel_now = false;
   uint8_t priority = 0;       // of a real-time policy that the kernel has granted; 0: of none
   bool sigsuspended = false;  // its wait for signals is sigsuspend
+  bool on_alternate = false;  // parked in a handler on its alternate stack (signal_state.cc)
   Guard* guards = nullptr;    // what an unwinding must undo (sync/guard.h), innermost first
   uint32_t tid = 0;           // owner of mutexes: kFakeTidBase + index; of main and adopted threads the kernel's
   Note note;                  // wired Gs only

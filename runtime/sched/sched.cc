@@ -81,22 +81,6 @@ MN_INLINE G* pick_local(M* m) {
   return &m->g0;
 }
 
-// Kernel threads have one mask and one alternate stack each: those of the G that runs.
-__attribute__((noinline)) void give_signal_state(M* m, G* g) {
-  if (g->sigmask != m->kmask) {
-    if (MN_UNLIKELY((m->may_hold & ~g->sigmask) != 0)) drop_raised_signals(m->may_hold & ~g->sigmask);
-    m->may_hold = g->sigmask & kRaised;
-    set_kernel_mask(m, g->sigmask);
-    // What the kernel held came at once, to whoever is switched from. g's handler runs before g goes on, as it would.
-    uint64_t due = process_signals.load(std::memory_order_relaxed) | held_signals.load(std::memory_order_relaxed);
-    if (MN_UNLIKELY((due & ~g->sigmask) != 0)) take_process_signals(g);
-  }
-  if (g->altstack.sp == m->altstack.sp) return;
-  m->altstack = g->altstack;
-  stack_t stack{m->altstack.sp, m->altstack.sp == nullptr ? SS_DISABLE : m->altstack.flags, m->altstack.size};
-  raw_syscall(SYS_sigaltstack, sys_arg(&stack), 0);
-}
-
 void commit_preempted(M* m, G* prev, void*);
 
 SliceEnd how_it_ended(const G* g, Commit commit) {
@@ -139,8 +123,8 @@ MN_INLINE void switch_to(G* g, M* m, G* next, Commit commit, void* arg) {
   next->state = GState::kRunning;
   if (MN_LIKELY(m->p != nullptr)) ++m->p->switches;
   if (MN_UNLIKELY(sched.observed.load(std::memory_order_relaxed) != 0)) switch_observed(m);
-  if (MN_UNLIKELY(next->sigmask != m->kmask || next->altstack.sp != m->altstack.sp) && !next->system)
-    give_signal_state(m, next);
+  if (MN_UNLIKELY(next->sigmask != m->kmask || next->altstack.sp != m->altstack.sp) && change_signal_state(m, g, next))
+    return switch_off_alternate(g, next);
   context_switch(&g->ctx, &next->ctx, next->tp);
   finish_switch();
 }

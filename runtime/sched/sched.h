@@ -258,6 +258,11 @@ extern RaisedHook drop_raised_signals;
 using MaskHook = uint64_t (*)();
 extern MaskHook mask_for_sysmon;
 void set_kernel_mask(M* m, uint64_t mask);
+// --- signal_state.cc
+// m, which runs g, gets the mask and the alternate stack of next, or none for g0. True: g is in a handler on its
+// alternate stack, and the switch is to be switch_off_alternate's.
+bool change_signal_state(M* m, G* g, G* next);
+void switch_off_alternate(G* g, G* next);
 constexpr uint64_t kAllMasked = ~kUnmaskable;
 // Of an M that runs no G: no G's mask is the same, so each has its own set when it runs next.
 constexpr uint64_t kIdleMask = ~uint64_t{0};

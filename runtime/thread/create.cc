@@ -140,6 +140,7 @@ int thread_create(pthread_t* out, const pthread_attr_t* attr, void* (*start)(voi
   g->explicit_policy = r.explicit_policy;
   memcpy(g->name, self->name, sizeof g->name);
   g->altstack = {};
+  g->on_alternate = false;
   g->cpu_ns.store(0, std::memory_order_relaxed);
   g->sigmask = r.own_mask ? r.mask & ~kUnmaskable : self->sigmask;
   signals_begin(g);
