@@ -94,6 +94,7 @@ constexpr Use kUses[] = {
     {kReturns, SYS_rt_sigreturn, {}},
     {kHolding, SYS_rt_sigqueueinfo, {0, SIGUSR1}},
     {kHolding, SYS_getpid, {}},
+    {kStacks, SYS_sigaltstack, {}},
 };
 
 constexpr uint64_t kReadWrite = PROT_READ | PROT_WRITE, kPrivate = MAP_PRIVATE | MAP_ANONYMOUS;

@@ -35,6 +35,7 @@ enum Means : uint32_t {
   kTrials = 4096,        // to ask for them all the same, where a filter refuses and does not kill
   kMemory = 8192,        // mmap; without, for it kills: there is no memory
   kHolding = 16384,      // rt_sigqueueinfo; without: libmn holds signals that nobody takes, and not the kernel
+  kStacks = 32768,       // sigaltstack; without: an alternate stack stays with the kernel thread
 };
 
 extern std::atomic<uint32_t> means_lost;

@@ -51,6 +51,7 @@ struct Rseq {
   uint32_t size = 0, signature = 0;
 };
 
+constexpr int kAutodisarm = static_cast<int>(1u << 31);  // SS_AUTODISARM, which not every libc names
 // sigaltstack's; none: sp is null.
 struct AltStack {
   void* sp = nullptr;

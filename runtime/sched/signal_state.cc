@@ -16,13 +16,12 @@
 //
 // Rejected: g0 between the two, which has to be told of the next G, with the same changes; the previous G's stack left
 // to the M until another G needs its own (a process's signal came on g0 meanwhile, once in a thousand runs).
+#include "runtime/os/confined.h"
 #include "runtime/os/syscall.h"
 #include "runtime/sched/sched.h"
 
 namespace mn {
 namespace {
-
-constexpr int kAutodisarm = static_cast<int>(1u << 31);
 
 // Whether the caller is in a handler there.
 bool on_alternate(const G* g) {
@@ -49,7 +48,7 @@ void give_mask(M* m, G* g) {
 
 // `stack` is m's from now on. `leaving`: the stack pointer is on the one before.
 void give_stack(M* m, const AltStack& stack, bool disarmed, bool leaving) {
-  if (m->altstack == stack && !disarmed) return;
+  if ((m->altstack == stack && !disarmed) || !may_use(kStacks)) return;
   m->altstack = stack;
   stack_t wanted{stack.sp, stack.flags, stack.size};
   if (stack.sp == nullptr || disarmed) wanted = {nullptr, SS_DISABLE, 0};

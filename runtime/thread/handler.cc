@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a handler of the program is called; signal.cc has when, and on which thread. Around the call stands what the
-// kernel does when it delivers a signal and when the handler returns: SA_RESETHAND takes the handler away before, an
-// alternate stack that the handler sets ends with it. What the thread has begun (Unfinished, g.h) is ended before, for
-// the handler may jump out; it goes on when the handler returns. A cancellation that was held may act in the handler.
+// kernel does when it delivers a signal and when the handler returns: SA_RESETHAND takes the handler away before, the
+// alternate stack is where SA_ONSTACK wants it to run, and one that the handler sets ends with it. What the thread has
+// begun (Unfinished, g.h) is ended before, for the handler may jump out; it goes on when the handler returns. A
+// cancellation that was held may act in the handler.
 #include "runtime/thread/handler.h"
 
+#include "runtime/arch/on_stack.h"
 #include "runtime/os/real.h"
 #include "runtime/sync/waitq.h"
 #include "runtime/thread/fault.h"
@@ -60,11 +62,44 @@ void call_handler_to_its_end(G* g, int sig, siginfo_t* info, void* uc) {
   g->cancel_held = held;
 }
 
+// A handler that was deferred is to run on g's alternate stack, and is not there yet.
+bool wants_stack(const G* g, int sig) {
+  if (MN_LIKELY(g->altstack.sp == nullptr) || g->locks != 0) return false;
+  if ((signal_actions[sig].flags.load(std::memory_order_relaxed) & SA_ONSTACK) == 0) return false;
+  auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  return here - reinterpret_cast<uintptr_t>(g->altstack.sp) >= g->altstack.size;
+}
+
+struct Call {
+  G* g;
+  int sig;
+  siginfo_t* info;
+  void* uc;
+};
+
+void call_on_alternate(G* g, int sig, siginfo_t* info, void* uc) {
+  Call call{g, sig, info, uc};
+  auto top = reinterpret_cast<uintptr_t>(g->altstack.sp) + g->altstack.size;
+  if ((g->altstack.flags & kAutodisarm) != 0) {
+    const stack_t none{nullptr, SS_DISABLE, 0};
+    signal_stack(&none, nullptr);
+  }
+  mn_call_on_stack(
+      [](void* arg) {
+        const Call& c = *static_cast<Call*>(arg);
+        call_handler_to_its_end(c.g, c.sig, c.info, c.uc);
+      },
+      &call, reinterpret_cast<void*>(top & ~uintptr_t{15}));
+}
+
 }  // namespace
 
 void call_handler_on(G* g, int sig, siginfo_t* info, void* uc) {
   const AltStack before = g->altstack;
-  call_handler_to_its_end(g, sig, info, uc);
+  if (MN_UNLIKELY(wants_stack(g, sig)))
+    call_on_alternate(g, sig, info, uc);
+  else
+    call_handler_to_its_end(g, sig, info, uc);
   if (MN_LIKELY(g->altstack == before)) return;
   const stack_t stack{before.sp, before.sp == nullptr ? SS_DISABLE : before.flags, before.size};
   signal_stack(&stack, nullptr);

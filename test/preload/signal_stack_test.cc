@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests alternate stacks beside each other: handlers that wait on theirs, in every way, while others' come and go.
 #include <semaphore.h>
+#include <setjmp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -165,6 +166,71 @@ TEST_P(SignalStack, StaysWithAHandlerThatWaits) {
 
 TEST_P(SignalStack, StaysWithOneThatTheKernelDisarms) {
   Mingle(kAutodisarm);
+}
+
+std::atomic<int> passed, not_on_stack;
+
+void PassOnStack(int signal) {
+  Pass(signal);
+  stack_t now;
+  not_on_stack += sigaltstack(nullptr, &now) != 0 || (now.ss_flags & SS_ONSTACK) == 0;
+  ++passed;
+}
+
+// Whatever a thread does as it is sent a signal, the handler runs on the alternate stack.
+TEST_P(SignalStack, TakesSignalsForAThread) {
+  passed = not_on_stack = 0;
+  test::Handler passes(SIGUSR2, PassOnStack, SA_ONSTACK | SA_RESTART);
+  std::atomic<bool> over = false, begun = false;
+  Thread thread([&] {
+    AlternateStack stack;
+    begun = true;
+    while (!over) wait_in_handler();
+    EXPECT_TRUE(stack.Present());
+    return nullptr;
+  });
+  EXPECT_TRUE(test::Eventually([&] { return begun.load(); }));
+  for (int i = 1; i <= 100; ++i) {
+    EXPECT_EQ(pthread_kill(thread.id(), SIGUSR2), 0);
+    EXPECT_TRUE(test::Eventually([&] { return passed >= i; }));
+  }
+  over = true;
+  sem_post(&posted);
+  EXPECT_EQ(write(ends[1], "", 1), 1);
+  thread.Join();
+  EXPECT_EQ(not_on_stack, 0);
+}
+
+thread_local sigjmp_buf out;
+
+// A handler may jump out of it, and the next one runs there again.
+TEST(SignalStackEnd, ByAJump) {
+  astray = 0;
+  test::Handler jumps(
+      SIGUSR2,
+      [](int signal) {
+        Pass(signal);
+        siglongjmp(out, 1);
+      },
+      SA_ONSTACK);
+  std::atomic<int> jumped = 0, ready = 0;
+  Thread thread([&] {
+    AlternateStack stack;
+    while (jumped < 50) {
+      if (sigsetjmp(out, 1) != 0) ++jumped;
+      EXPECT_TRUE(stack.Present());
+      ready = jumped + 1;
+      while (ready != 0 && jumped < 50) usleep(50);
+    }
+    return nullptr;
+  });
+  for (int i = 1; i <= 50; ++i) {
+    EXPECT_TRUE(test::Eventually([&] { return ready == i; }));
+    EXPECT_EQ(pthread_kill(thread.id(), SIGUSR2), 0);
+    EXPECT_TRUE(test::Eventually([&] { return jumped >= i; }));
+  }
+  thread.Join();
+  EXPECT_EQ(astray, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SignalStack, testing::ValuesIn(kWaits),

@@ -118,7 +118,7 @@ TEST(Means, AreTakenOneByOne) {
   EXPECT_EQ(Taken(Without(SYS_ptrace, SECCOMP_RET_KILL_PROCESS)), 0u) << "libmn does not call it";
   EXPECT_EQ(Taken({kKill}), mn::kReadiness | mn::kMembarrier | mn::kSignalling | mn::kProc | mn::kThreadClocks |
                                 mn::kYield | mn::kQuestions | mn::kMarkedSignals | mn::kOutput | mn::kAdvice |
-                                mn::kReturns | mn::kThreads | mn::kTrials | mn::kMemory | mn::kHolding);
+                                mn::kReturns | mn::kThreads | mn::kTrials | mn::kMemory | mn::kHolding | mn::kStacks);
 }
 
 TEST(Means, OfThreads) {
