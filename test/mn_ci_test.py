@@ -142,7 +142,7 @@ class Ci(unittest.TestCase):
         self.assertFalse(os.path.exists(self.baseline))
 
     def test_program_that_fails_measures_nothing(self):
-        self.refused('exit status 4: nothing to measure', command=[script(PROGRAM + 'exit 4\n', 'ci-4')])
+        self.refused('without it: exit status 4. There is nothing to compare', command=[script(PROGRAM + 'exit 4\n', 'ci-4')])
         self.refused('at 1:1', '--timeout', '1', command=[script('#!/bin/sh\nsleep 100\n', 'ci-sleep')])
 
     def test_could_not_tell(self):

@@ -123,11 +123,13 @@ def _conclude(options, result, findings, writes):
     if stuck == ['1:1']:
         common.fail(f'the command did not end within {options.timeout} s at 1:1', FAILED)
     if result.differences:
-        return DIFFERENT, '**results differ** between 1:1 and M:N', result.differences
-    failed = [note for note in result.notes if note.startswith('the command ended with')]
+        return (DIFFERENT, '**results differ** between 1:1 and M:N',
+                [*([result.failure] if result.failure else []), *result.differences])
+    if result.failure:
+        common.fail(result.failure, FAILED)
     unseen = [note for note in result.notes if 'libmn was not at work' in note]
-    if failed or unseen:
-        common.fail((failed or unseen)[0] + ': nothing to measure', FAILED)
+    if unseen:
+        common.fail(f'{unseen[0]}: nothing to measure', FAILED)
     if writes:
         return 0, 'baseline written', [f'Wrote {options.baseline}. Nothing was compared: commit it, '
                                        'and later runs are held against it.']

@@ -35,8 +35,8 @@ examples:
       --load 'wrk -t2 -c100 -d5 http://localhost:8080/' --metric 'Requests/sec: +([\d.]+)'
       a server under load: costs are the server's, time and figures the load generator's
 
-exit status: 0; 1 when results differ between 1:1 and M:N, or a run took longer than --timeout;
-125 when mn itself fails, 126 or 127 when there is no such command, 128 + N after signal N.
+exit status: 0; 1 when results differ between 1:1 and M:N, the program fails (ends with another status
+than 0, or by a signal), or a run took longer than --timeout; 125 when mn itself fails, 126 or 127 when there is no such command, 128 + N after signal N.
 '''
 
 DIFFERENT = 1
@@ -76,4 +76,4 @@ def measure(options, parser, subject, files):
             measured.write(files[option], lambda file, form=form: form.write(
                 file, result, options.procs, subject.library), parser.failed)
     common.say(words.text(result, options.procs), parser.failed)
-    return DIFFERENT if result.differences else 0
+    return DIFFERENT if result.differences or result.failure else 0

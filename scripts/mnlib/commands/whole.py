@@ -18,7 +18,7 @@ examples:
   mn top 4711                            watch what the threads of a running program do
   mn stacks 4711                         where they are, and what they wait for; it goes on
 
-exit status: that of the command (run, trace); 0, or 1 where M:N differs from 1:1 (compare);
+exit status: that of the command (run, trace); 0, or 1 where M:N differs from 1:1 or the program fails (compare);
 125 when mn itself fails, 126 when the command cannot be executed, 127 when there is none.
 Those of ci: mn ci --help.
 '''

@@ -22,6 +22,7 @@ def of(result, procs, library):
         'machine': machine.describe(library),
         'procs': procs,
         'same': result.same,
+        'failed': result.failure is not None,
         'differences': result.differences,
         'notes': result.notes,
         'interval_level': estimate.LEVEL,

@@ -18,19 +18,16 @@ def command_line(program):
 
 def verdict(result, name='M:N'):
     """The answer, in a sentence or two, by the first metric."""
+    if result.timed_out():
+        return f'Not measured: {result.differences[0]}.'
+    if result.failure:
+        return result.failure
     if result.differences:
-        first = result.differences[0]
-        return (f'The results differ: {first}.' if not result.timed_out() else
-                f'Not measured: {first}.')
+        return f'The results differ: {result.differences[0]}.'
     unseen = [note for note in result.notes if note.startswith(f'{name}: libmn was not at work')]
     if unseen:
         return f'This compares nothing: {unseen[0]}.'
-    return (_failed(result) if name == 'M:N' else '') + _ratio(result, name)
-
-
-def _failed(result):
-    failed = next((note for note in result.notes if note.startswith('the command ended with')), None)
-    return f'It failed both ways: {failed}. ' if failed else ''
+    return _ratio(result, name)
 
 
 def _ratio(result, name):
@@ -62,7 +59,7 @@ def _percent(part):
 def further(result):
     """The sentences for the variants of --also."""
     found = []
-    for variant in result.variants[2:] if not result.differences else ():
+    for variant in result.variants[2:] if not (result.differences or result.failure) else ():
         sentence = verdict(result, variant.name)
         named = variant.name in sentence
         found.append(sentence if named else f'{variant.name}: {sentence}')
@@ -142,6 +139,7 @@ def text(result, procs):
     lines += ['', command_line(result.program),
               f'{result.pairs()} pairs; scheduling contexts: {variants.contexts(procs)}; '
               f'CPUs: {len(os.sched_getaffinity(0))}', '']
-    lines += table(result)
-    lines += ['', f'same output and exit status: {result.same}', *result.differences]
+    if not result.failure:
+        lines += [*table(result), '', f'same output and exit status: {result.same}']
+    lines += result.differences
     return lines + [f'note: {line}' for line in result.notes]
