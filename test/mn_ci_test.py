@@ -166,6 +166,10 @@ class Ci(unittest.TestCase):
 
 
 class Gate(unittest.TestCase):
+    def test_what_cannot_be_told_from_equal_is_no_regression(self):
+        self.assertEqual(gate.judge([-0.01] * 9, 1, estimate.LEVEL)[1], gate.PASS)
+        self.assertEqual(gate.judge([-0.03] * 9, 1, estimate.LEVEL)[1], gate.REGRESSION)
+
     def test_looks(self):
         self.assertEqual(gate.looks(10, 50), [10, 15, 22, 33, 50])
         self.assertEqual(gate.looks(6, 6), [6])

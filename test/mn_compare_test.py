@@ -306,6 +306,14 @@ class Statistics(unittest.TestCase):
         self.assertGreater(wide.high, narrow.high)
         self.assertEqual(estimate.estimate(spread).low, estimate.estimate(spread).low)
 
+    def test_resolution(self):
+        for ratio, low, high, same, shown in ((1, 0.99, 1.01, True, False), (0.999, 0.998, 0.9995, True, False),
+                                              (1.01, 0.97, 1.05, False, False), (1.01, 1.001, 1.03, False, False),
+                                              (1.03, 1.01, 1.05, False, True), (0.97, 0.96, 0.98, False, True),
+                                              (2, None, None, False, False)):
+            found = estimate.Estimate(ratio, low, high, 12)
+            self.assertEqual((found.same(), found.shown()), (same, shown), ratio)
+
     def test_ratio_is_of_what_is_better(self):
         self.assertAlmostEqual(estimate.log_ratios([2], [1], True)[0], math.log(2))
         self.assertAlmostEqual(estimate.log_ratios([2], [1], False)[0], -math.log(2))
@@ -340,7 +348,10 @@ class Words(unittest.TestCase):
         for factor, said in ((1 / 1.53, 'M:N is 1.53 times faster (98 % interval 1.53 to 1.53) over 12 '
                               'pairs; it used 4 kernel threads where 1:1 used 1,003.'),
                              (1.1, 'M:N is 1.10 times slower (98 % interval 1.10 to 1.10) over 12 pairs'),
-                             (1, 'No difference could be shown: M:N is 1.00 to 1.00 times as good as 1:1')):
+                             (1, 'M:N is the same as 1:1: any difference is below 2 % (98 % interval 1.00 to 1.00 '
+                              'times as good) over 12 pairs.'),
+                             (1.015, 'M:N is the same as 1:1: any difference is below 2 % (98 % interval 0.99 to 0.99'),
+                             (1 / 1.015, 'M:N is the same as 1:1: ')):
             self.assertTrue(words.verdict(imagined(factor)).startswith(said), words.verdict(imagined(factor)))
 
 

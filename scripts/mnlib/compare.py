@@ -7,9 +7,6 @@ import time
 
 from . import estimate, measure, metrics, variants, verdict
 
-# Differences of the medians below this are noise on any machine.
-NOISE = 0.02
-
 # Pairs of runs where nobody says how many: the least that show much, and more of short programs,
 # which vary more and cost less. How long they take decides, not how they turn out: who goes on
 # until a difference shows finds one.
@@ -85,6 +82,13 @@ class Comparison:
 
     def estimate(self, metric, name='M:N'):
         return None if self.failure else estimate.estimate(self.log_ratios(metric, name))
+
+    def made_threads(self):
+        """Whether the program did; None: not known, as libmn says nothing of a process that ends by a signal or _exit()."""
+        if any(run.threaded for runs in self.runs.values() for run in runs):
+            return True
+        found = {verdict.made_threads(run.stats) for run in self.libmn} or {None}
+        return next(each for each in (True, None, False) if each in found)
 
 
 class Series:
@@ -249,8 +253,7 @@ def ratio_in_words(native, libmn, less, more):
     """How many times `libmn` is below or above `native`: '3.1x faster'."""
     if native is None or libmn is None:
         return '-'
-    if native == libmn or (min(native, libmn) > 0 and
-                           max(native, libmn) / min(native, libmn) < 1 + NOISE):
+    if native == libmn or (min(native, libmn) > 0 and estimate.within(native / libmn)):
         return 'the same'
     if min(native, libmn) <= 0:
         return less if libmn < native else more

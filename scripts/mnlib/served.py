@@ -107,6 +107,7 @@ class Served:
             self._judge(run, status, died, stubborn)
             err.seek(0)
             run.server_err = err.read(KEEP)
+            run.stats = measure.stats_in(err)
         return run
 
     def _await(self, child, sampler, out, err):

@@ -6,7 +6,7 @@ import os
 
 from .. import baseline, estimate, gate, metrics
 from ..progress import Bar
-from ..report import summary
+from ..report import summary, words
 from . import common, measured
 
 NAME = 'ci'
@@ -109,7 +109,8 @@ def measure(options, subject, judged, files):
             measured.write(files['--baseline'], fill, FAILED)
         except baseline.BadBaseline as bad:
             common.fail(bad, FAILED)
-    lines = summary.markdown(result, [] if writes or status == DIFFERENT else findings,
+    unjudged = writes or status == DIFFERENT or words.without_threads(result)
+    lines = summary.markdown(result, [] if unjudged else findings,
                              options.fail_below, subject.library, headline, remarks)
     if '--summary' in files:
         measured.write(files['--summary'], lambda file: file.write('\n'.join(lines) + '\n'), FAILED)
@@ -130,6 +131,11 @@ def _conclude(options, result, findings, writes):
     unseen = [note for note in result.notes if 'libmn was not at work' in note]
     if unseen:
         common.fail(f'{unseen[0]}: nothing to measure', FAILED)
+    idle = words.without_threads(result)
+    if idle and writes:
+        common.fail(f'{idle} No baseline is written', FAILED)
+    if idle:
+        return 0, 'pass, without threads', [idle]
     if writes:
         return 0, 'baseline written', [f'Wrote {options.baseline}. Nothing was compared: commit it, '
                                        'and later runs are held against it.']

@@ -12,8 +12,8 @@ DESCRIPTION = '''
 Runs a program at 1:1 (without libmn) and at M:N (with it) in turn, after one run at 1:1 that only
 warms the caches, and says which is better, how sure that is, and what each cost: time, CPU,
 context switches, kernel threads, memory. A pair is one run of each, back to back; a difference
-counts when the 98 % interval of the pairs' median ratio leaves out 1. There are 12 pairs, or as
-many as ten seconds have room for, up to 40.
+counts when the 98 % interval of the pairs' median ratio leaves out 1 and it is 2 % or more. There
+are 12 pairs, or as many as ten seconds have room for, up to 40.
 
 Each run reads the same standard input when that is a file, and nothing otherwise. What it writes
 on standard output is compared; standard error is not.

@@ -23,6 +23,7 @@ def of(result, procs, library):
         'procs': procs,
         'same': result.same,
         'failed': result.failure is not None,
+        'made_threads': result.made_threads(),
         'differences': result.differences,
         'notes': result.notes,
         'interval_level': estimate.LEVEL,

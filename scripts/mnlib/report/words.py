@@ -7,6 +7,7 @@ import statistics
 
 from .. import compare, estimate, variants
 
+LEAST_COST = 0.00005    # seconds
 LEVEL = f'{estimate.LEVEL * 100:.0f} % interval'
 
 
@@ -27,7 +28,30 @@ def verdict(result, name='M:N'):
     unseen = [note for note in result.notes if note.startswith(f'{name}: libmn was not at work')]
     if unseen:
         return f'This compares nothing: {unseen[0]}.'
-    return _ratio(result, name)
+    return without_threads(result) or _ratio(result, name)
+
+
+def without_threads(result):
+    """The sentence of a program that made none, or None."""
+    if result.made_threads() is not False:
+        return None
+    if hasattr(result.program, 'server'):
+        return 'The server made no threads: M:N cannot matter.'
+    return f'The program made no threads: M:N cannot matter; {_start_up(result)}.'
+
+
+def _start_up(result):
+    """What libmn costs a program that does not use it, in words. All of it is CPU time, which others disturb less."""
+    pairs = list(zip(result.native, result.libmn))
+    if len(pairs) < estimate.LEAST_PAIRS:
+        return f'what its start-up costs, {len(pairs)} pair{"s" if len(pairs) != 1 else ""} cannot tell'
+    for key in ('wall', 'cpu'):
+        metric = next(each for each in result.metrics if each.key == key)
+        found = result.estimate(metric)
+        if found and found.high < 1:
+            cost = statistics.median(metric.of(b) - metric.of(a) for a, b in pairs)
+            return f'start-up costs {metric.write(cost) if cost >= LEAST_COST else "less than 0.1 ms"}'
+    return 'start-up costs too little to be told from noise'
 
 
 def _ratio(result, name):
@@ -41,10 +65,15 @@ def _ratio(result, name):
     if found.low is None:
         return (f'No difference could be shown: {result.pairs()} pairs are too few to tell one from '
                 f'noise; at least {estimate.LEAST_PAIRS} are needed (-n).')
+    native = '1:1' if metric.key == 'wall' else 'at 1:1'
+    if found.same():
+        return (f'{subject} is the same as {native}: any difference is below {_percent(estimate.RESOLUTION)} % '
+                f'({LEVEL} {interval(found)} times as good) {pairs}.')
     if not found.shown():
         most = max(found.high, 1 / found.low) - 1
-        return (f'No difference could be shown: {subject} is {interval(found)} times as good as '
-                f'{"1:1" if metric.key == "wall" else "at 1:1"} ({LEVEL}), {pairs}. If there is one, it is likely less than {_percent(most)} %.')
+        size = f' of {_percent(estimate.RESOLUTION)} % or more' if found.certain() else ''
+        return (f'No difference{size} could be shown: {subject} is {interval(found)} times as good as {native} ({LEVEL}), '
+                f'{pairs}. If there is one, it is likely less than {_percent(most)} %.')
     better = found.ratio > 1
     ratio, low, high = ((found.ratio, found.low, found.high) if better else
                         (1 / found.ratio, 1 / found.high, 1 / found.low))
@@ -59,7 +88,8 @@ def _percent(part):
 def further(result):
     """The sentences for the variants of --also."""
     found = []
-    for variant in result.variants[2:] if not (result.differences or result.failure) else ():
+    silent = result.differences or result.failure or without_threads(result)
+    for variant in result.variants[2:] if not silent else ():
         sentence = verdict(result, variant.name)
         named = variant.name in sentence
         found.append(sentence if named else f'{variant.name}: {sentence}')
@@ -81,7 +111,7 @@ def interval(found):
 
 def judgement(metric, found, same=False):
     """'1.53x faster (1.49 to 1.58)': what a table says of a ratio."""
-    if same:
+    if same or found and found.same():
         return 'the same'
     if found is None:
         return '-'
