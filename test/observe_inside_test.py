@@ -304,6 +304,19 @@ class Refusals(Inside):
             self.refused('process .*: it was started with MN_DUMP_SIGNAL=none', 'stacks', program.ready().child.pid)
             self.goes_on(program, out='ready\n6\n')
 
+    def test_what_a_script_starts_in_the_background(self):
+        """It ignores SIGQUIT from its birth, which is nothing that it does."""
+        for before, pattern in (('', 'it ignores SIGQUIT, as all does that a script starts with &; start it with MN_DUMP_SIGNAL=USR1'),
+                                ('env MN_DUMP_SIGNAL=USR1 ', None), ('env --default-signal=QUIT ', None)):
+            script = f'{before}{PROGRAMS}/looked_at wait 3 <&3 & echo $!; wait $!'
+            with Program('/bin/sh', '-c', f'exec 3<&0; {script}') as program:
+                pid = program.ready().out.split('\n')[0]
+                if pattern:
+                    self.refused(f'process {pid}: {pattern}', 'stacks', pid)
+                else:
+                    self.assertIn('wait_for_mutex', self.said('stacks', pid))
+                self.goes_on(program, out=f'{pid}\nready\n6\n')
+
     def test_stopped_process(self):
         """Which then takes the request, that nobody waits for any more, and goes on."""
         with Program('looked_at', 'wait', '3') as program:
