@@ -37,6 +37,7 @@ class Command:
         actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
         self.options = [Option(action, formatter._expand_help(action)) for action in actions if action.option_strings]
         self.wants_process = any(action.metavar in PROCESSES for action in actions)
+        self.wants_command = any(action.dest == 'topic' for action in actions)
         self.runs_program = any(action.nargs == argparse.REMAINDER for action in parser._actions)
         self.usage = [line.strip() for line in parser.format_usage().partition(':')[2].splitlines()]
         self.description = (parser.description or '').strip()

@@ -84,7 +84,7 @@ def explain(rows, contexts):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='demo', description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog='demo', description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument('--lib', metavar='PATH', help='the libmn.so to use')
     parser.add_argument('--seconds', type=float, default=75, help='bound for the whole')
     options = parser.parse_args()

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 
 from . import preload
+from .meant import did_you_mean
 
 ASK_SECONDS = 30
+PREFIX = 'MN_'
 
 
 class BadVariant(Exception):
@@ -42,10 +44,11 @@ def further(library, texts, procs=None):
         name, equals, values = text.partition('=')
         if not equals or not values:
             raise BadVariant(f'--also {text}: not of the form NAME=VALUE[,VALUE...]')
-        variable = 'MN_' + name.upper()
+        variable = PREFIX + name.upper()
         if variable not in names:
-            raise BadVariant(f'--also {text}: libmn has no option {variable}; it has ' +
-                             ', '.join(each[3:].lower() for each in names))
+            raise BadVariant(f'--also {text}: libmn has no option {variable}' +
+                             (did_you_mean(name, [short(each) for each in names]) or
+                              '; it has ' + ', '.join(map(short, names))))
         for value in values.split(','):
             environment = preload.libmn_environment(library, procs=procs, stats=True)
             environment[variable] = value
@@ -55,6 +58,11 @@ def further(library, texts, procs=None):
     if twice:
         raise BadVariant(f'--also {min(twice)}: twice')
     return made
+
+
+def short(variable):
+    """As --also has it."""
+    return variable[len(PREFIX):].lower()
 
 
 def option_names(library):

@@ -15,18 +15,6 @@ MAX_PROCS = 256
 MOST_SECONDS = 60    # to read what a process lets mn see
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, and end with `failed` as status."""
-
-    def __init__(self, *arguments, failed=FAILED, **options):
-        super().__init__(*arguments, formatter_class=argparse.RawDescriptionHelpFormatter,
-                         **options)
-        self.failed = failed
-
-    def error(self, message):
-        fail(f'{message} (see {self.prog} --help)', self.failed)
-
-
 def fail(message, status=FAILED):
     print(shown(f'mn: {message}'), file=sys.stderr)
     sys.exit(status)
