@@ -5,9 +5,12 @@ import os
 import re
 import unittest
 
-from mn_stub import ROOT, mn, stub
-from mnlib import meant
+from mn_stub import ROOT, build, mn, stub
+from mnlib import meant, settings
 from mnlib.commands import whole
+
+
+LIBRARY = os.path.join(ROOT, 'build', 'libmn.so')
 
 
 class Asked(unittest.TestCase):
@@ -84,6 +87,49 @@ class Meant(Asked):
         for word, found in (('MN_PROC', 'MN_PROCS'), ('MN_PROGS', 'MN_PROCS'), ('MN_PROG', 'MN_PROGRAMS'), ('MN_X', None),
                             ('', None), ('MN_MOD', 'MN_MODE')):
             self.assertEqual(meant.nearest(word, known), found, word)
+
+
+class Settings(Asked):
+    """The MN_ variables of whoever starts mn."""
+
+    COMMANDS = (('run',), ('compare', '-n', '1'), ('ci', '--min-runs', '7', '--max-runs', '7', '--fail-below', '0.01'), ('trace',))
+
+    def test_one_that_is_not_known_is_said_once(self):
+        for command in self.COMMANDS:
+            done = mn(*command, '--lib', stub, '--', 'bash', '-c', 'true; true', env={'MN_PROC': '2', 'MN_MODE': 'mn'})
+            self.assertEqual((done.returncode, done.stderr),
+                             (0, 'mn: MN_PROC=2: libmn has no such option, and ignores it; did you mean MN_PROCS?\n'), command)
+        done = mn('run', '--lib', stub, '--', 'true', env={'MN_X\n': '\033', 'MN_procs': '3'})
+        self.assertEqual(done.stderr, 'mn: MN_X\\n=\\x1b: libmn has no such option, and ignores it\n'
+                         'mn: MN_procs=3: libmn has no such option, and ignores it; did you mean MN_PROCS?\n')
+
+    def test_the_names_are_libmns(self):
+        for env in ({'MN_DEADLOK': '1'}, {'MN_DEADLOK': '1', 'MN_PROGRAMS': 'another'}):
+            done = mn('run', '--lib', LIBRARY, '--', 'true', env=env)
+            self.assertEqual((done.returncode, done.stderr), (0, 'mn: MN_DEADLOK=1: libmn has no such option, and ignores it; '
+                                                              'did you mean MN_DEADLOCK?\n'))
+        every = {name: '1' for name in settings.names(LIBRARY)}
+        self.assertGreater(len(every), 10)
+        os_environ, os.environ = os.environ, every
+        try:
+            self.assertEqual(settings.unknown(LIBRARY), [])
+        finally:
+            os.environ = os_environ
+
+    def test_a_library_that_lists_none_is_let_be(self):
+        idle = build('int unused;', 'idle.so', '-shared', '-fPIC')
+        self.said('run', '--lib', idle, '--', 'true', env={'MN_PROC': '2'})
+
+    def test_a_bad_value_is_said_before_anything_runs(self):
+        for command in self.COMMANDS:
+            self.refused("mn: MN_PROCS='none' is not valid: it must be a number", *command, '--lib', stub, '--', 'sh', '-c', 'echo',
+                         env={'MN_PROCS': 'none'}, status=2 if command[0] == 'ci' else 125)
+        self.said('run', '--lib', stub, '--procs', '3', '--', 'true', env={'MN_PROCS': 'none'})
+
+    def test_what_leaves_nothing_to_compare(self):
+        for command, status in (('compare', 125), ('ci', 2)):
+            self.refused('MN_MODE=1:1 leaves threads to libc: there is no M:N to measure; unset it', command, '--lib', stub,
+                         '--', 'true', env={'MN_MODE': '1:1'}, status=status)
 
 
 if __name__ == '__main__':

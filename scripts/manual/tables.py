@@ -4,9 +4,8 @@
 import argparse
 import os
 import re
-import subprocess
 
-from mnlib import preload
+from mnlib import settings
 from mnlib.commands import whole
 
 # What a value is, by the word that --help has for it.
@@ -63,9 +62,7 @@ def commands():
 
 def variables(library):
     """[(name, text)]: what MN_HELP=1 prints."""
-    environment = {**preload.libmn_environment(os.path.abspath(library)), 'MN_HELP': '1'}
-    said = subprocess.run(['true'], env=environment, stderr=subprocess.PIPE, text=True, check=False).stderr
-    found = re.findall(r'^libmn: (MN_[A-Z_]+): (.*)$', said, re.MULTILINE)
+    found = settings.listed(os.path.abspath(library))
     if not found:
         raise NoTable(f'{library} does not list its options (MN_HELP=1)')
     return found

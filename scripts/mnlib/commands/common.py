@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-from .. import inspect, layout, preload, state
+from .. import inspect, layout, preload, settings, state
 from ..foreign import shown
 
 FAILED = 125
@@ -15,8 +15,12 @@ MAX_PROCS = 256
 MOST_SECONDS = 60    # to read what a process lets mn see
 
 
-def fail(message, status=FAILED):
+def warn(message):
     print(shown(f'mn: {message}'), file=sys.stderr)
+
+
+def fail(message, status=FAILED):
+    warn(message)
     sys.exit(status)
 
 
@@ -62,10 +66,23 @@ def check_command(options, parser):
     if not options.command:
         fail(f'no command: {parser.usage.splitlines()[0]}', parser.failed)
     try:
-        library = preload.find_library(options.lib)
+        library = find_library(options, parser)
         return library, preload.check_program(options.command[0], library)
     except preload.Refused as refusal:
         fail(refusal, refusal.status if parser.failed == FAILED else parser.failed)
+
+
+def find_library(options, parser):
+    """The library to use; says once what of the MN_ variables it ignores, and ends mn where it would not take them."""
+    library = preload.find_library(options.lib)
+    try:
+        for line in settings.unknown(library):
+            warn(line)
+        if any(name.startswith(settings.PREFIX) for name in os.environ):
+            settings.check(preload.libmn_environment(library, procs=options.procs))
+    except settings.BadSetting as bad:
+        fail(bad, parser.failed)
+    return library
 
 
 def add_pid(parser):
