@@ -14,7 +14,7 @@ import time
 import unittest
 
 from mn_stub import MN, ROOT, build, environment, folder, mn, script, stub
-from mnlib import compare, estimate, measure, metrics, proctree, served, variants
+from mnlib import aside, compare, estimate, measure, metrics, proctree, served, variants
 from mnlib.report import words
 
 SECONDS = 30    # tells a hang
@@ -343,6 +343,25 @@ class Words(unittest.TestCase):
         self.assertEqual(metrics.extract([metric], 'n: 1\nn: 1,234.5', 'n: 3'), {'n': 1234.5})
         self.assertEqual(metrics.extract([metric], '', 'n: 3'), {'n': 3})
         self.assertEqual(metrics.mask([metric], 'a n: 12 b'), 'a n:  b')
+
+    def test_a_regular_expression_has_so_much_time(self):
+        limit, metrics.MOST_SECONDS = metrics.MOST_SECONDS, 0.5
+        try:
+            for text in (r'x=(?:a+)+(\d)', r'n=(?:(?:a|aa)*)*?b(\d)'):
+                with self.assertRaisesRegex(metrics.BadMetric, f'^--metric: .* takes more than 0.5 s on the output: repet'):
+                    compare.Program(['echo', 'a' * 100]).measure(environment(), wanted=[metrics.parse(text, True)])
+        finally:
+            metrics.MOST_SECONDS = limit
+        with self.assertRaises(ChildProcessError):    # none is left
+            os.waitpid(-1, os.WNOHANG)
+
+    def test_what_another_process_computes(self):
+        self.assertEqual(aside.within(60, lambda: {'a': [1.5, 'b' * 100000]}), {'a': [1.5, 'b' * 100000]})
+        for work in (lambda: os._exit(3), lambda: {}[0], lambda: os.kill(os.getpid(), signal.SIGKILL)):
+            with self.assertRaises(ChildProcessError):
+                aside.within(60, work)
+        with self.assertRaises(TimeoutError):
+            aside.within(0.1, lambda: time.sleep(1000))
 
     def test_verdicts(self):
         for factor, said in ((1 / 1.53, 'M:N is 1.53 times faster (98 % interval 1.53 to 1.53) over 12 '

@@ -115,10 +115,9 @@ def read_output(run, out, err, keep, wanted):
     run.err = err.read()
     run.stats = stats_in(err)
     if wanted and not run.timed_out and run.status == 0:
-        text = run.out.decode(errors='replace')
-        run.figures = metrics.extract(wanted, text, run.err.decode(errors='replace'))
+        run.figures, digest = metrics.evaluate(wanted, run.out, run.err)
         if os.fstat(out.fileno()).st_size <= keep:
-            run.output = hashlib.sha256(metrics.mask(wanted, text).encode()).hexdigest()
+            run.output = digest
 
 
 def stats_in(err):

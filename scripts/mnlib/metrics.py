@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured of a run: the kernel's figures, and figures that the program itself writes."""
 
+import hashlib
 import math
 import re
 
+from . import aside
+
 MOST = 1e45        # of a figure; its inverse is the least
 MOST_WORD = 64     # characters
+MOST_SECONDS = 10  # for the figures of one run
 
 
 class BadMetric(Exception):
@@ -77,6 +81,34 @@ def _name_of(source):
     """The words that a regular expression begins with."""
     words = re.match(r'[\w ./%-]*', source.lstrip('^'))[0].strip()
     return words or source
+
+
+def evaluate(wanted, out, err):
+    """The figures of Metrics in a program's output, and a digest of stdout without them; BadMetric when one is not there.
+    The user's regular expressions may take years, and Python's cannot be interrupted."""
+    try:
+        answer = aside.within(MOST_SECONDS, lambda: _evaluated(wanted, out.decode(errors='replace'), err.decode(errors='replace')))
+    except TimeoutError:
+        raise BadMetric(f'{_which(wanted)} takes more than {MOST_SECONDS} s on the output: repetitions within repetitions, '
+                        'such as (a+)+, may take for ever') from None
+    except ChildProcessError:
+        raise BadMetric(f'{_which(wanted)} takes more memory than there is') from None
+    if 'bad' in answer:
+        raise BadMetric(answer['bad'])
+    return answer['figures'], answer['digest']
+
+
+def _which(wanted):
+    patterns = ', '.join(repr(metric.pattern.pattern) for metric in wanted)
+    return f'--metric: {patterns}' if len(wanted) == 1 else f'--metric: one of {patterns}'
+
+
+def _evaluated(wanted, out, err):
+    try:
+        figures = extract(wanted, out, err)
+    except BadMetric as bad:
+        return {'bad': str(bad)}
+    return {'figures': figures, 'digest': hashlib.sha256(mask(wanted, out).encode()).hexdigest()}
 
 
 def extract(found, out, err):
