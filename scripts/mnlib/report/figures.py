@@ -4,6 +4,7 @@
 import json
 
 from .. import estimate
+from ..foreign import well_formed
 from . import machine, words
 
 SCHEMA = 1
@@ -50,5 +51,5 @@ def _run(result, name, run, begin):
 
 
 def write(file, result, procs, library):
-    json.dump(of(result, procs, library), file, indent=1)
+    json.dump(well_formed(of(result, procs, library)), file, indent=1)
     file.write('\n')
