@@ -263,12 +263,3 @@ def ratio_in_words(native, libmn, less, more):
 
 def times(ratio):
     return f'{ratio:,.0f}' if ratio >= 100 else f'{ratio:.1f}' if ratio >= 10 else f'{ratio:.2f}'
-
-
-def table(rows):
-    """Lines of left-aligned columns; the first row is the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-             for row in rows]
-    lines.insert(1, '  '.join('-' * width for width in widths))
-    return lines

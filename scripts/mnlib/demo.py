@@ -17,11 +17,12 @@ HERE = os.path.dirname(os.path.abspath(os.path.realpath(__file__)))
 ROOT = os.path.normpath(os.path.join(HERE, '..', '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import compare, metrics, preload, sample  # noqa: E402
+from mnlib import compare, metrics, preload, sample, terminal  # noqa: E402
 
 RUNS = 3
 RUN_TIMEOUT = 60
 DATA_MEBIBYTES = 24
+MOST_COLUMNS = 100    # of a paragraph
 
 
 class Program:
@@ -72,15 +73,17 @@ def row(program, result):
 
 
 def explain(rows, contexts):
+    width = terminal.columns(sys.stdout)
     print('\nThe same programs without libmn (1:1, a kernel thread for every thread) and with it '
           f'(M:N),\n{len(os.sched_getaffinity(0))} CPUs, {contexts} scheduling contexts, '
           f'median of {RUNS} runs each:\n')
     heading = ['program', '1:1', 'M:N', 'M:N is', 'kernel threads', 'same result']
-    print('\n'.join(compare.table([heading] + rows)))
+    print('\n'.join(terminal.table([heading] + rows, width)))
     print('\n' + textwrap.fill(
         'kernel threads: the most that existed at once, 1:1 and M:N. same result: standard output '
         'and exit status. Programs that compute all the time gain nothing: they had few threads, '
-        'which rarely wait. Try your own: scripts/mn compare -- COMMAND', 100))
+        'which rarely wait. Try your own: scripts/mn compare -- COMMAND',
+        max(min(width or MOST_COLUMNS, MOST_COLUMNS), terminal.LEAST_COLUMNS)))
 
 
 def main():

@@ -10,6 +10,7 @@ import time
 import tty
 import unicodedata
 
+from . import terminal
 from .foreign import shown
 
 HOME, TO_END_OF_LINE, TO_END_OF_SCREEN = '\033[H', '\033[K', '\033[J'
@@ -36,6 +37,7 @@ class Paper:
 
     def __init__(self):
         self._first = True
+        self._columns = terminal.columns(sys.stdout) or COLUMNS
 
     def __enter__(self):
         return self
@@ -53,7 +55,7 @@ class Paper:
         return 0
 
     def show(self, lines):
-        print(('' if self._first else '\n') + '\n'.join(cut(shown(line), COLUMNS) for line in lines), flush=True)
+        print(('' if self._first else '\n') + '\n'.join(cut(shown(line), self._columns) for line in lines), flush=True)
         self._first = False
 
     def wait(self, seconds):

@@ -3,8 +3,9 @@
 
 import argparse
 import os
+import sys
 
-from .. import baseline, estimate, gate, metrics
+from .. import baseline, estimate, gate, metrics, terminal
 from ..progress import Bar
 from ..report import summary, words
 from . import common, measured
@@ -27,7 +28,8 @@ examples:
       M:N must be at least 0.95 times as good as 1:1, by wall time
   mn ci --baseline perf.json --write-baseline -- ./app
       the first time: measures and writes perf.json, to be committed; later: compares with it
-  mn ci --baseline perf.json --fail-below 0.9 --metric 'qps: ([\d.]+)' -- ./bench
+  mn ci --baseline perf.json --fail-below 0.9 \
+      --metric 'qps: ([\d.]+)' -- ./bench
       by a figure of the program's own; up to 10 % less is let pass
   mn ci --baseline perf.json --update -- ./app
       writes perf.json anew, after a change that is meant to be slower
@@ -114,7 +116,8 @@ def measure(options, subject, judged, files):
                              options.fail_below, subject.library, headline, remarks)
     if '--summary' in files:
         measured.write(files['--summary'], lambda file: file.write('\n'.join(lines) + '\n'), FAILED)
-    common.say(lines, FAILED)
+    width = terminal.columns(sys.stdout)
+    common.say([folded for line in lines for folded in ([line] if line.startswith('|') else terminal.fold(line, width))], FAILED)
     return status
 
 

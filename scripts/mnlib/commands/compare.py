@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """mn compare: the same program at 1:1 and at M:N, in turn."""
 
-from .. import compare
+import sys
+
+from .. import compare, terminal
 from ..progress import Bar
 from ..report import figures, page, words
 from . import common, measured
@@ -22,17 +24,20 @@ EPILOG = r'''
 examples:
   mn compare -- pigz -k -c big.log
       judged by wall time
-  mn compare -n 20 --html report.html --json report.json -- xz -T4 -k -c big.log
+  mn compare -n 20 --html report.html --json report.json -- \
+      xz -T4 -k -c big.log
       twenty pairs; also a page to look at and the figures for a program
   mn compare --also procs=1,2,4 --also preempt_ms=0 -- ./app
       more variants: libmn's options without MN_, in small letters (MN_HELP=1 lists them)
   mn compare --also mode=1:1 -- ./app
       is it libmn's threads or its mere presence?
-  mn compare --metric 'events: +(\d+)' --metric-less 'p95=95th percentile: +([\d.]+)' -- \
+  mn compare --metric 'events: +(\d+)' \
+      --metric-less 'p95=95th percentile: +([\d.]+)' -- \
       sysbench threads --threads=64 run
       judged by what the program says of itself; a REGEX that holds a = needs a NAME=
   mn compare --server './server --port 8080' --wait 8080 \
-      --load 'wrk -t2 -c100 -d5 http://localhost:8080/' --metric 'Requests/sec: +([\d.]+)'
+      --load 'wrk -t2 -c100 -d5 http://localhost:8080/' \
+      --metric 'Requests/sec: +([\d.]+)'
       a server under load: costs are the server's, time and figures the load generator's
 
 exit status: 0; 1 when results differ between 1:1 and M:N, the program fails (ends with another status
@@ -75,5 +80,5 @@ def measure(options, parser, subject, files):
         if option in files:
             measured.write(files[option], lambda file, form=form: form.write(
                 file, result, options.procs, subject.library), parser.failed)
-    common.say(words.text(result, options.procs), parser.failed)
+    common.say(words.text(result, options.procs, terminal.columns(sys.stdout)), parser.failed)
     return DIFFERENT if result.differences or result.failure else 0

@@ -3,8 +3,14 @@
 
 import argparse
 
+from .. import terminal
 from ..meant import did_you_mean
 from .common import FAILED, fail
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    def _fill_text(self, text, width, indent):
+        return terminal.paragraphs(text, width)
 
 
 class Parser(argparse.ArgumentParser):
@@ -12,8 +18,13 @@ class Parser(argparse.ArgumentParser):
     stands for would change with the options that are added."""
 
     def __init__(self, *arguments, failed=FAILED, **options):
-        super().__init__(*arguments, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+        super().__init__(*arguments, formatter_class=Formatter, allow_abbrev=False, **options)
         self.failed = failed
+
+    def format_help(self):
+        usage, gap, rest = super().format_help().partition('\n\n')
+        width = self._get_formatter()._width
+        return '\n'.join(line for each in usage.split('\n') for line in terminal.fold(each, width)) + gap + rest
 
     def error(self, message):
         fail(f'{message} (see {self.prog} --help)', self.failed)

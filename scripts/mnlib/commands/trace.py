@@ -4,8 +4,9 @@
 import os
 import signal
 import subprocess
+import sys
 
-from .. import compare, files, metrics, preload, process, traces
+from .. import files, metrics, preload, process, terminal, traces
 from ..foreign import shown
 from . import common
 
@@ -110,7 +111,7 @@ def summary(path, trace):
         rows = [['waited for', 'times', 'in all', 'longest', 'woken by, mostly']]
         rows += [row(key, wait) for key, wait in found[:MOST]]
         yield ''
-        yield from compare.table([[shown(cell) for cell in each] for each in rows])
+        yield from terminal.table([[shown(cell) for cell in each] for each in rows], terminal.columns(sys.stdout))
     if len(found) > MOST:
         yield f'and {len(found) - MOST:,} others'
 

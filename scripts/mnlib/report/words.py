@@ -5,7 +5,8 @@ import os
 import shlex
 import statistics
 
-from .. import compare, estimate, variants
+from .. import compare, estimate, terminal, variants
+from ..foreign import shown
 
 LEAST_COST = 0.00005    # seconds
 LEVEL = f'{estimate.LEVEL * 100:.0f} % interval'
@@ -136,7 +137,7 @@ def rows(result):
                                for variant in result.variants[1:]], same
 
 
-def table(result):
+def table(result, width=None):
     """Median (lowest to highest) of each variant, and what M:N is against 1:1."""
     lines = []
     if len(result.variants) == 2:
@@ -144,13 +145,13 @@ def table(result):
         for metric, values, (found,), same in rows(result):
             cells.append([metric.title, *(summary(each, metric.write) for each in values),
                           judgement(metric, found, same)])
-        return compare.table(cells)
+        return terminal.table(cells, width)
     for metric, values, estimates, same in rows(result):
         cells = [[metric.title, 'median (lowest to highest)', 'against 1:1']]
         for variant, figures, found in zip(result.variants, values, [None, *estimates]):
             cells.append([variant.name, summary(figures, metric.write),
                           '' if variant.name == '1:1' else judgement(metric, found, same)])
-        lines += compare.table(cells) + ['']
+        lines += terminal.table(cells, width) + ['']
     return lines[:-1]
 
 
@@ -163,13 +164,14 @@ def summary(values, write):
     return f'{middle} ({write(min(values))} to {write(max(values))})'
 
 
-def text(result, procs):
-    """All of it, a list of lines."""
+def text(result, procs, width=None):
+    """All of it, a list of lines; of so many columns, where they can be broken."""
     lines = [verdict(result), *further(result)]
     lines += ['', command_line(result.program),
               f'{result.pairs()} pairs; scheduling contexts: {variants.contexts(procs)}; '
               f'CPUs: {len(os.sched_getaffinity(0))}', '']
     if not result.failure:
-        lines += [*table(result), '', f'same output and exit status: {result.same}']
+        lines += [*table(result, width), '', f'same output and exit status: {result.same}']
     lines += result.differences
-    return lines + [f'note: {line}' for line in result.notes]
+    lines += [f'note: {line}' for line in result.notes]
+    return [folded for line in lines for folded in terminal.fold(shown(line), width)]
