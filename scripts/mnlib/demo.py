@@ -4,7 +4,6 @@
 demo.py [--lib PATH] [--seconds N]: N bounds the whole; programs that come too late are left out.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -17,8 +16,11 @@ HERE = os.path.dirname(os.path.abspath(os.path.realpath(__file__)))
 ROOT = os.path.normpath(os.path.join(HERE, '..', '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import compare, metrics, preload, sample, terminal  # noqa: E402
+from mnlib import compare, ends, metrics, preload, sample, terminal  # noqa: E402
+from mnlib.commands.common import file_name, number  # noqa: E402
+from mnlib.commands.parsing import Parser  # noqa: E402
 
+FAILED = 2
 RUNS = 3
 RUN_TIMEOUT = 60
 DATA_MEBIBYTES = 24
@@ -87,14 +89,15 @@ def explain(rows, contexts):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='demo', description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument('--lib', metavar='PATH', help='the libmn.so to use')
-    parser.add_argument('--seconds', type=float, default=75, help='bound for the whole')
+    parser = Parser(prog='demo', description=__doc__.splitlines()[0], failed=FAILED)
+    parser.add_argument('--lib', type=file_name, metavar='PATH', help='the libmn.so to use')
+    parser.add_argument('--seconds', type=number(1, 86400), default=75, metavar='N', help='bound for the whole')
     options = parser.parse_args()
     try:
         library = preload.find_library(options.lib)
     except preload.Refused as refusal:
-        sys.exit(f'demo: {refusal}')
+        ends.complain(f'demo: {refusal}')
+        return FAILED
     os.chdir(ROOT)
     deadline = time.monotonic() + options.seconds
     rows, wrong = [], []
@@ -119,11 +122,9 @@ def main():
                 wrong.append(program.what)
     explain(rows, os.environ.get('MN_PROCS') or len(os.sched_getaffinity(0)))
     if wrong:
-        sys.exit('demo: libmn changed the result of: ' + '; '.join(wrong))
+        ends.complain('demo: libmn changed the result of: ' + '; '.join(wrong))
+    return 1 if wrong else 0
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    ends.run(main, 'demo', FAILED)

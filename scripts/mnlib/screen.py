@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a live view is shown: a terminal, by plain ANSI sequences, or a file."""
 
+import contextlib
 import os
 import select
 import signal
@@ -81,8 +82,9 @@ class Screen:
 
     def give_back(self):
         """The terminal as it was."""
-        self._write(SHOW_CURSOR + OWN_SCREEN)
-        termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+        with contextlib.suppress(OSError, termios.error):    # it may be gone
+            self._write(SHOW_CURSOR + OWN_SCREEN)
+            termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def __exit__(self, *_):
         self.give_back()

@@ -54,13 +54,13 @@ def fraction(text):
 def add_options(parser):
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
-    parser.add_argument('--baseline', metavar='FILE', help='the ratios to compare with')
+    parser.add_argument('--baseline', type=common.file_name, metavar='FILE', help='the ratios to compare with')
     parser.add_argument('--write-baseline', action='store_true', help='write FILE if there is none')
     parser.add_argument('--update', action='store_true', help='write FILE anew; compare with nothing')
     parser.add_argument('--fail-below', type=fraction, default=0.95, metavar='RATIO',
                         help='the least allowed, as a part of the baseline; default 0.95')
     parser.add_argument('--strict', action='store_true', help='fail when it could not tell')
-    parser.add_argument('--summary', metavar='FILE',
+    parser.add_argument('--summary', type=common.file_name, metavar='FILE',
                         help='add the Markdown to FILE, which may be a device, not to $GITHUB_STEP_SUMMARY')
     counts = common.number(estimate.LEAST_PAIRS, 1000)
     parser.add_argument('--min-runs', type=counts, default=10, metavar='PAIRS',

@@ -4,10 +4,11 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 import threading
 
-from .. import inspect, layout, preload, settings, state
+from .. import ends, inspect, layout, preload, settings, state
 from ..foreign import shown
 
 FAILED = 125
@@ -16,7 +17,7 @@ MOST_SECONDS = 60    # to read what a process lets mn see
 
 
 def warn(message):
-    print(shown(f'mn: {message}'), file=sys.stderr)
+    ends.complain(f'mn: {message}')
 
 
 def fail(message, status=FAILED):
@@ -38,10 +39,17 @@ def say(lines, status=FAILED):
 
 def number(low, high):
     def parse(text):
-        if not text.isdigit() or not low <= int(text) <= high:
+        if not re.fullmatch('[0-9]{1,18}', text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f'{text!r} is not a number from {low} to {high}')
         return int(text)
     return parse
+
+
+def file_name(text):
+    """Also keeps an empty variable of a script's from being no option at all."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no file")
+    return text
 
 
 def add_program_options(parser):
@@ -49,7 +57,7 @@ def add_program_options(parser):
     parser.usage = f'{parser.prog} [options] -- COMMAND [ARGUMENT...]'
     parser.add_argument('--procs', type=number(1, MAX_PROCS), metavar='N',
                         help='scheduling contexts (MN_PROCS); default: one for each CPU')
-    parser.add_argument('--lib', metavar='PATH', help='the libmn.so to use')
+    parser.add_argument('--lib', type=file_name, metavar='PATH', help='the libmn.so to use')
     # Options end where the command begins, with or without "--": "mn run ls -l" works.
     parser.add_argument('command', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 

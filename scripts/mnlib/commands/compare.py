@@ -56,8 +56,8 @@ def add_options(parser):
     parser.add_argument('--also', action='append', default=[], metavar='NAME=VALUE[,VALUE...]',
                         help='further variants of M:N, by an option of libmn; repeatable')
     measured.add_options(parser)
-    parser.add_argument('--html', metavar='FILE', help='also write a page with plots to FILE, a new one')
-    parser.add_argument('--json', metavar='FILE',
+    parser.add_argument('--html', type=common.file_name, metavar='FILE', help='also write a page with plots to FILE, a new one')
+    parser.add_argument('--json', type=common.file_name, metavar='FILE',
                         help='also write all figures to FILE, a new one (schema.json in mnlib/report)')
     common.add_force(parser)
 

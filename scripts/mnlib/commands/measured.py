@@ -53,7 +53,7 @@ class Subject:
         self._parser = parser
         if os.environ.get('MN_MODE') == '1:1':
             common.fail('MN_MODE=1:1 leaves threads to libc: there is no M:N to measure; unset it', parser.failed)
-        if options.server or options.load or options.wait:
+        if any(each is not None for each in (options.server, options.load, options.wait)):
             self.library, self.program = self._served(options)
         else:
             self.library, _ = common.check_command(options, parser)
@@ -64,7 +64,7 @@ class Subject:
         parser = self._parser
         if options.command:
             parser.error('either a COMMAND or --server with --load, not both')
-        missing = [name for name in ('server', 'load', 'wait') if not getattr(options, name)]
+        missing = [name for name in ('server', 'load', 'wait') if getattr(options, name) is None]
         if missing:
             parser.error(f'--server, --load and --wait belong together: --{missing[0]} is missing')
         words = {}

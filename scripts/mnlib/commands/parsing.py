@@ -3,9 +3,9 @@
 
 import argparse
 
-from .. import terminal
+from .. import ends, terminal
 from ..meant import did_you_mean
-from .common import FAILED, fail
+from .common import FAILED
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -27,7 +27,12 @@ class Parser(argparse.ArgumentParser):
         return '\n'.join(line for each in usage.split('\n') for line in terminal.fold(each, width)) + gap + rest
 
     def error(self, message):
-        fail(f'{message} (see {self.prog} --help)', self.failed)
+        ends.complain(f'{self.prog.split()[0]}: {message} (see {self.prog} --help)')
+        self.exit(self.failed)
+
+    def _print_message(self, message, file=None):
+        """argparse's own makes nothing of output that cannot be written."""
+        print(message, end='', file=file, flush=True)
 
     def parse_known_args(self, args=None, namespace=None):
         """A command's parser knows its options, and mn's does not: the one that meets a word says what it is."""
