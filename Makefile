@@ -116,7 +116,7 @@ $(B)/test/programs/plugins/%.so: test/programs/plugins/%.cc
 	$(CXX) $(TESTFLAGS) -fPIC -shared -o $@ $<
 
 # Their functions are to be found by name. Stripped of all symbols that they do not export, as most programs are.
-$(B)/test/observe/%: test/observe/%.c
+$(B)/test/observe/%: test/observe/%.c test/observe/table.h
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -rdynamic -s -o $@ $< -pthread -ldl
 

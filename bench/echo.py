@@ -243,7 +243,9 @@ def seconds(text):
 
 def parse_options():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-n", type=positive, default=5, metavar="RUNS", help="rounds (default 5)")

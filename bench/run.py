@@ -259,7 +259,9 @@ def regex(text):
 
 def parse_options():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-n", type=positive, default=7, metavar="RUNS", help="runs of each side (default 7)")

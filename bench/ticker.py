@@ -33,7 +33,7 @@ def run_once(options, side, procs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("-n", type=positive, default=5, help="rounds")
     parser.add_argument("--procs", default="1,2,8", help="MN_PROCS, comma separated")
     parser.add_argument("--seconds", type=positive, default=2)

@@ -275,7 +275,7 @@ def parse_arguments():
             raise argparse.ArgumentTypeError(f'{text!r} is not a positive number')
         return int(text)
 
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('groups', nargs='*', metavar='GROUP',
                         help='programs, servers; default: both')

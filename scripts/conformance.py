@@ -138,7 +138,7 @@ def report_lines(tests, all_procs):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('suite', metavar='SUITE')
     parser.add_argument('--only', action='append', metavar='PATTERN', default=[],

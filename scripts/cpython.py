@@ -136,7 +136,7 @@ def report_lines(cases, all_procs, reasons):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('modules', nargs='*', metavar='MODULE', help='default: ' + ' '.join(MODULES))
     parser.add_argument('--procs', default='1,2,8')

@@ -112,7 +112,7 @@ def wanted(lines):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='install.py', description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog='install.py', description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument('action', choices=('install', 'uninstall'))
     parser.add_argument('list', metavar='LIST')
     parser.add_argument('--destdir', default='')

@@ -26,7 +26,7 @@ THREADS = 'import threading; [threading.Thread(target=print, args=("x\\n",), kwa
 ASLEEP = 'import threading, time; [threading.Thread(target=time.sleep, args=(99,)).start() for _ in range(9)]; open("/tmp/asleep", "w")'
 # What it would keep of its own commands is no matter of ours.
 GDB = 'PYTHONDONTWRITEBYTECODE=1 gdb -q -nx -batch -p $!'
-MANUAL = ('mn', 'mn-run', 'mn-compare', 'mn-ci', 'mn-trace', 'mn-top', 'mn-stacks')
+MANUAL = ('mn', 'mn-run', 'mn-compare', 'mn-ci', 'mn-trace', 'mn-top', 'mn-stacks', 'mn-help')
 
 
 class Failed(Exception):

@@ -142,7 +142,7 @@ class Ci(unittest.TestCase):
         self.assertFalse(os.path.exists(self.baseline))
 
     def test_program_that_fails_measures_nothing(self):
-        self.refused('exit status 4: nothing to measure', command=[script(PROGRAM + 'exit 4\n', 'ci-4')])
+        self.refused('without it: exit status 4. There is nothing to compare', command=[script(PROGRAM + 'exit 4\n', 'ci-4')])
         self.refused('at 1:1', '--timeout', '1', command=[script('#!/bin/sh\nsleep 100\n', 'ci-sleep')])
 
     def test_could_not_tell(self):
@@ -166,6 +166,10 @@ class Ci(unittest.TestCase):
 
 
 class Gate(unittest.TestCase):
+    def test_what_cannot_be_told_from_equal_is_no_regression(self):
+        self.assertEqual(gate.judge([-0.01] * 9, 1, estimate.LEVEL)[1], gate.PASS)
+        self.assertEqual(gate.judge([-0.03] * 9, 1, estimate.LEVEL)[1], gate.REGRESSION)
+
     def test_looks(self):
         self.assertEqual(gate.looks(10, 50), [10, 15, 22, 33, 50])
         self.assertEqual(gate.looks(6, 6), [6])

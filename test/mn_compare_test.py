@@ -14,7 +14,7 @@ import time
 import unittest
 
 from mn_stub import MN, ROOT, build, environment, folder, mn, script, stub
-from mnlib import compare, estimate, measure, metrics, proctree, served, variants
+from mnlib import aside, compare, estimate, measure, metrics, proctree, served, variants
 from mnlib.report import words
 
 SECONDS = 30    # tells a hang
@@ -110,11 +110,10 @@ class Runs(unittest.TestCase):
         self.assertIn('1:1 exit status 0, M:N killed by SIGKILL', done.stdout)
         self.assertIn('M:N stderr: why', done.stdout)
 
-    def test_equal_failure_and_varying_output(self):
-        done = compare_with('--', 'sh', '-c', 'echo $$; sleep 0.1; exit 3')
+    def test_varying_output(self):
+        done = compare_with('--', 'sh', '-c', 'echo $$; sleep 0.1')
         self.assertEqual(done.returncode, 0, done.stdout)
-        self.assertTrue(done.stdout.startswith('It failed both ways: the command ended with exit status 3'))
-        self.assertIn('varies', done.stdout)
+        self.assertIn('same output and exit status: varies', done.stdout)
 
     def test_says_when_libmn_was_not_at_work(self):
         idle = build('int unused;', 'idle.so', '-shared', '-fPIC')
@@ -263,8 +262,9 @@ class Servers(unittest.TestCase):
 
     def test_server_that_dies_under_load(self):
         done = self.serve(f'pkill -9 -f {self.socket}$', runs=1)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn('server killed by SIGKILL', done.stdout)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertTrue(done.stdout.startswith('The program fails with libmn and without it: load exit status 0, '
+                                               'server killed by SIGKILL. '), done.stdout)
 
 
 def simulated(chance, slowdown):
@@ -306,6 +306,14 @@ class Statistics(unittest.TestCase):
         self.assertGreater(wide.high, narrow.high)
         self.assertEqual(estimate.estimate(spread).low, estimate.estimate(spread).low)
 
+    def test_resolution(self):
+        for ratio, low, high, same, shown in ((1, 0.99, 1.01, True, False), (0.999, 0.998, 0.9995, True, False),
+                                              (1.01, 0.97, 1.05, False, False), (1.01, 1.001, 1.03, False, False),
+                                              (1.03, 1.01, 1.05, False, True), (0.97, 0.96, 0.98, False, True),
+                                              (2, None, None, False, False)):
+            found = estimate.Estimate(ratio, low, high, 12)
+            self.assertEqual((found.same(), found.shown()), (same, shown), ratio)
+
     def test_ratio_is_of_what_is_better(self):
         self.assertAlmostEqual(estimate.log_ratios([2], [1], True)[0], math.log(2))
         self.assertAlmostEqual(estimate.log_ratios([2], [1], False)[0], -math.log(2))
@@ -336,11 +344,33 @@ class Words(unittest.TestCase):
         self.assertEqual(metrics.extract([metric], '', 'n: 3'), {'n': 3})
         self.assertEqual(metrics.mask([metric], 'a n: 12 b'), 'a n:  b')
 
+    def test_a_regular_expression_has_so_much_time(self):
+        limit, metrics.MOST_SECONDS = metrics.MOST_SECONDS, 0.5
+        try:
+            for text in (r'x=(?:a+)+(\d)', r'n=(?:(?:a|aa)*)*?b(\d)'):
+                with self.assertRaisesRegex(metrics.BadMetric, f'^--metric: .* takes more than 0.5 s on the output: repet'):
+                    compare.Program(['echo', 'a' * 100]).measure(environment(), wanted=[metrics.parse(text, True)])
+        finally:
+            metrics.MOST_SECONDS = limit
+        with self.assertRaises(ChildProcessError):    # none is left
+            os.waitpid(-1, os.WNOHANG)
+
+    def test_what_another_process_computes(self):
+        self.assertEqual(aside.within(60, lambda: {'a': [1.5, 'b' * 100000]}), {'a': [1.5, 'b' * 100000]})
+        for work in (lambda: os._exit(3), lambda: {}[0], lambda: os.kill(os.getpid(), signal.SIGKILL)):
+            with self.assertRaises(ChildProcessError):
+                aside.within(60, work)
+        with self.assertRaises(TimeoutError):
+            aside.within(0.1, lambda: time.sleep(1000))
+
     def test_verdicts(self):
         for factor, said in ((1 / 1.53, 'M:N is 1.53 times faster (98 % interval 1.53 to 1.53) over 12 '
                               'pairs; it used 4 kernel threads where 1:1 used 1,003.'),
                              (1.1, 'M:N is 1.10 times slower (98 % interval 1.10 to 1.10) over 12 pairs'),
-                             (1, 'No difference could be shown: M:N is 1.00 to 1.00 times as good as 1:1')):
+                             (1, 'M:N is the same as 1:1: any difference is below 2 % (98 % interval 1.00 to 1.00 '
+                              'times as good) over 12 pairs.'),
+                             (1.015, 'M:N is the same as 1:1: any difference is below 2 % (98 % interval 0.99 to 0.99'),
+                             (1 / 1.015, 'M:N is the same as 1:1: ')):
             self.assertTrue(words.verdict(imagined(factor)).startswith(said), words.verdict(imagined(factor)))
 
 

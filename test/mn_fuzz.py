@@ -90,7 +90,8 @@ def cases_of(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seconds', type=float)
     parser.add_argument('--cases', type=int, help='inputs for each parser')
     parser.add_argument('--seed', type=int, default=1)

@@ -2,13 +2,14 @@
 """Tests that what others wrote is text wherever mn shows it, and that no file or process gets more than a refusal out of
 its parsers."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import unittest
 
-from mn_stub import ROOT, mn, script, stub
+from mn_stub import ROOT, folder, mn, script, stub
 from mnlib import foreign
 
 FUZZ = os.path.join(ROOT, 'test', 'mn_fuzz.py')
@@ -59,11 +60,65 @@ class Messages(unittest.TestCase):
         self.assertIsNone(CONTROLS.search(done.stdout), done.stdout)
         self.assertIn(r'  M:N stderr: \x1b]0;x\x07\x1b[31m\u202e', done.stdout)
 
+    LOCALES = ({}, {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'})
+
+    def path(self, name, number):
+        return os.path.join(folder, f'{name}{number}-').encode() + b'\xff\xc3\xa4\n'
+
     def test_words_that_are_no_utf_8(self):
-        for env in ({}, {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}):
-            done = mn('compare', '--lib', stub, '-n', '1', '--', 'true', b'\xff\xc3\xa4', env=env)
+        """Of the program, of figures and of files, in whatever mn writes; other readers of JSON, too, can read it."""
+        for number, env in enumerate(self.LOCALES):
+            json_file, page = self.path('json', number), self.path('page', number)
+            done = mn('compare', '--lib', stub, '-n', '1', '--json', json_file, '--html', page, '--metric', b'\xff\xc3\xa4=(\\d)',
+                      '--', 'echo', b'\xff\xc3\xa4=7', env=env)
             self.assertEqual((done.returncode, done.stderr), (0, ''))
             self.assertIn(r'\udcff', done.stdout)
+            figures = self.read(json_file)
+            word = r'\udcff' + (r'\udcc3\udca4' if env else 'ä')
+            self.assertEqual(figures['command'], ['echo', f'{word}=7'])
+            self.assertEqual((figures['metrics'][0]['name'], figures['runs'][0][rf'{word}=(\d)']), (rf'{word}=(\d)', 7))
+            with open(page, encoding='utf-8') as file:
+                self.assertIn(r'\udcff', file.read())
+
+    def test_words_that_are_no_utf_8_in_a_pipeline(self):
+        for number, env in enumerate(self.LOCALES):
+            baseline, summary = self.path('baseline', number), self.path('summary', number)
+            given = ('ci', '--lib', stub, '--min-runs', '7', '--max-runs', '7', '--fail-below', '0.01', '--summary', summary,
+                     '--baseline', baseline)
+            for more in ('--write-baseline', '--strict'):
+                done = mn(*given, more, '--metric', b'\xff (\\d)', '--', 'echo', b'\xff 7', env=env)
+                self.assertEqual((done.returncode, done.stderr), (0, ''), done.stdout)
+                self.assertIn(r'`echo', done.stdout)
+            self.assertEqual(self.read(baseline)['command'], ['echo', r'\udcff 7'])
+            with open(summary, encoding='utf-8') as file:
+                self.assertIn(r'\udcff 7', file.read())
+
+    def test_words_that_are_no_utf_8_of_other_commands(self):
+        for number, env in enumerate(self.LOCALES):
+            for words, text in ((['run', '--lib', stub, '--', b'/no/\xff'], '/no/'), (['trace', '--read', b'/no/\xff'], '/no/'),
+                                (['compare', '--lib', stub, '--also', b'\xff=1', '--', 'true'], '--also'),
+                                (['run', '--lib', b'\xff', '--', 'true'], 'no such library'), ([b'\xff'], 'no such command'),
+                                (['top', b'\xff'], 'PID'), (['run', b'--\xff', '--', 'true'], 'no such option'),
+                                (['compare', '--lib', stub, '--server', 'a', '--load', b'\xff', '--wait', '1'], 'not found'),
+                                (['compare', '--lib', stub, '--server', 'true', '--load', 'true', '--wait', b'\xff:1'],
+                                 'no name of a host')):
+                done = mn(*words, env=env)
+                self.assertEqual((done.returncode in (125, 127), done.stdout), (True, ''), words)
+                self.assertRegex(done.stderr, r'^mn: [ -~]*\n$', words)
+                self.assertIn(text, done.stderr)
+            trace = self.path('trace', number)
+            done = mn('trace', '-o', trace, '--', sys.executable, '-c',
+                      'import threading; t = threading.Thread(target=print); t.start(); t.join()', env=env)
+            self.assertEqual((done.returncode, done.stderr), (0, ''))
+            self.assertIn(r'\udcff', done.stdout)
+            self.assertTrue(os.path.exists(trace))
+
+    def read(self, path):
+        """JSON in which no character is half of one."""
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+        json.dumps(content, ensure_ascii=False).encode()
+        return content
 
 
 class Time(unittest.TestCase):

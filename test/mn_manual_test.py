@@ -16,7 +16,7 @@ from mn_stub import ROOT, environment, folder, mn, script
 
 LIBRARY = os.path.join(ROOT, 'build', 'libmn.so')
 MADE = os.path.join(folder, 'manual')
-PAGES = ('mn', 'mn-run', 'mn-compare', 'mn-ci', 'mn-trace', 'mn-top', 'mn-stacks')
+PAGES = ('mn', 'mn-run', 'mn-compare', 'mn-ci', 'mn-trace', 'mn-top', 'mn-stacks', 'mn-help')
 
 
 def output_of(*command, **extra):
@@ -134,6 +134,7 @@ class Completions(unittest.TestCase):
     def test_bash_knows_commands_and_values(self):
         self.assertIn('compare', self.bash('mn '))
         self.assertEqual(self.bash('mn st'), {'stacks'})
+        self.assertEqual(self.bash('mn help st'), {'stacks'})
         self.assertIn(str(os.getpid()), self.bash('mn top '))
         self.assertIn(str(os.getpid()), self.bash('mn stacks --timeout 3 '))
         for line in ('mn run --lib /etc/passw', 'mn run --lib = /etc/passw', 'mn compare --html /etc/passw'):
@@ -163,7 +164,7 @@ class Completions(unittest.TestCase):
     @wants('zsh')
     def test_zsh_completes(self):
         script('#!/bin/sh\n', 'unmistakable')
-        for line, completed in (('mn st', 'mn stacks'), ('mn stacks --r', '--raw'), ('mn run --lib /etc/hostn', '/etc/hostname'),
+        for line, completed in (('mn st', 'mn stacks'), ('mn help st', 'help stacks'), ('mn stacks --r', '--raw'), ('mn run --lib /etc/hostn', '/etc/hostname'),
                                 ('mn run -- unmist', 'unmistakable'), ('mn run --stats unmist', 'unmistakable'),
                                 ('mn trace -- cat /etc/hostn', '/etc/hostname')):
             self.assertIn(completed, zsh(line, completed))
@@ -182,6 +183,7 @@ class Completions(unittest.TestCase):
             done = output_of('fish', '-c', f"source {MADE}/fish/mn.fish; complete -C'{line}'", HOME=folder)
             return {each.partition('\t')[0] for each in done.splitlines()}
         self.assertEqual(fish('mn st'), {'stacks'})
+        self.assertEqual(fish('mn help st'), {'stacks'})
         self.assertEqual(fish('mn stacks --'), {'--help', '--raw', '--timeout'})
         for line in ('mn run pyth', 'mn run -- pyth', 'mn run --procs 3 -- pyth'):
             self.assertIn('python3', fish(line))

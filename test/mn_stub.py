@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 MN = os.path.join(ROOT, 'scripts', 'mn')
 CC = os.environ.get('CC', 'cc')
 
-# Says at the end what libmn says, lists two options, and refuses a bad one.
+# Says at the end what libmn says (of three threads, or $STUB_THREADS), lists two options, and refuses a bad one.
 STUB = r'''
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,8 +31,9 @@ __attribute__((constructor)) static void Begin(void) {
   if (getenv("MN_STATS")) out = fcntl(2, F_DUPFD_CLOEXEC, 100);
 }
 __attribute__((destructor)) static void End(void) {
-  const char* procs = getenv("MN_PROCS");
-  if (out != -1) dprintf(out, "libmn: stats: mode=mn procs=%s gs=3\n", procs ? procs : "2");
+  const char *procs = getenv("MN_PROCS"), *threads = getenv("STUB_THREADS");
+  if (out != -1)
+    dprintf(out, "libmn: stats: mode=mn procs=%s gs=%s\n", procs ? procs : "2", threads ? threads : "3");
 }
 '''
 

@@ -126,6 +126,42 @@ class Top(Inside):
             self.assertEqual((top.returncode, err), (0, ''))
             self.assertTrue(out.endswith(f'process {program.child.pid} has ended\n'), out)
 
+    def on_terminal(self, rows, columns, term, pid):
+        """What a terminal gets of two views."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+        with subprocess.Popen([sys.executable, MN, 'top', '-n', '2', '-d', '0.1', str(pid)], stdin=theirs, stdout=theirs,
+                              stderr=theirs, env={**os.environ, 'TERM': term, 'COLUMNS': ''}) as top:
+            os.close(theirs)
+            text = b''
+            while select.select([ours], [], [], SECONDS)[0]:
+                try:
+                    text += os.read(ours, 65536)
+                except OSError:    # it has ended
+                    break
+            os.close(ours)
+            self.assertEqual(top.wait(SECONDS), 0, text)
+        return text.decode()
+
+    def test_on_small_terminals(self):
+        with Program('looked_at', 'wait', '3') as program:
+            pid = program.ready().child.pid
+            for rows, columns in ((1, 1), (2, 5), (5, 20), (24, 40)):
+                for screen in self.on_terminal(rows, columns, 'xterm', pid).split('\033[H')[1:]:
+                    lines = re.sub(r'\033\[[?\d]*[A-Za-z]', '', screen).replace('\r', '').split('\n')
+                    self.assertLessEqual(len(lines), rows)
+                    self.assertLessEqual(max(map(len, lines)), columns)
+            self.goes_on(program, out='ready\n6\n')
+
+    def test_on_a_terminal_that_knows_no_escapes(self):
+        with Program('looked_at', 'wait', '3') as program:
+            for term in ('dumb', ''):
+                text = self.on_terminal(24, 40, term, program.ready().child.pid)
+                self.assertNotIn('\033', text)
+                self.assertEqual(text.count('looked_at  process '), 2)
+                self.assertEqual(max(map(len, text.split('\r\n'))), 40)
+            self.goes_on(program, out='ready\n6\n')
+
     def test_on_a_terminal(self):
         """Drawn again and again in 80 columns until q is pressed."""
         with Program('looked_at', 'wait', '3') as program:
@@ -133,7 +169,8 @@ class Top(Inside):
             ours, theirs = pty.openpty()
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
             before = termios.tcgetattr(theirs)
-            top = subprocess.Popen([sys.executable, MN, 'top', '-d', '0.1', str(pid)], stdin=theirs, stdout=theirs)
+            top = subprocess.Popen([sys.executable, MN, 'top', '-d', '0.1', str(pid)], stdin=theirs, stdout=theirs,
+                                   env={**os.environ, 'TERM': 'xterm'})
             text = b''
             while text.count(b'\033[J') < 3:
                 self.assertTrue(select.select([ours], [], [], SECONDS)[0], text)
@@ -303,6 +340,19 @@ class Refusals(Inside):
         with Program('looked_at', 'wait', '3', MN_DUMP_SIGNAL='none') as program:
             self.refused('process .*: it was started with MN_DUMP_SIGNAL=none', 'stacks', program.ready().child.pid)
             self.goes_on(program, out='ready\n6\n')
+
+    def test_what_a_script_starts_in_the_background(self):
+        """It ignores SIGQUIT from its birth, which is nothing that it does."""
+        for before, pattern in (('', 'it ignores SIGQUIT, as all does that a script starts with &; start it with MN_DUMP_SIGNAL=USR1'),
+                                ('env MN_DUMP_SIGNAL=USR1 ', None), ('env --default-signal=QUIT ', None)):
+            script = f'{before}{PROGRAMS}/looked_at wait 3 <&3 & echo $!; wait $!'
+            with Program('/bin/sh', '-c', f'exec 3<&0; {script}') as program:
+                pid = program.ready().out.split('\n')[0]
+                if pattern:
+                    self.refused(f'process {pid}: {pattern}', 'stacks', pid)
+                else:
+                    self.assertIn('wait_for_mutex', self.said('stacks', pid))
+                self.goes_on(program, out=f'{pid}\nready\n6\n')
 
     def test_stopped_process(self):
         """Which then takes the request, that nobody waits for any more, and goes on."""

@@ -47,7 +47,7 @@ def trial(program, native, library, pairs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument('--trials', type=int, default=100)
     parser.add_argument('--pairs', type=int, help='as mn compare -n: default 12 to 40')
     parser.add_argument('--rounds', type=int, default=20_000_000, help='of the program: its length')

@@ -291,7 +291,7 @@ def parse_arguments():
             raise argparse.ArgumentTypeError(f'not a group: {", ".join(sorted(unknown))}')
         return text.split(',')
 
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('binaries', nargs='*', help='unit test binaries; default: all')
     parser.add_argument('--groups', type=groups, default=GROUPS, metavar='A,B',

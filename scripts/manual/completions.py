@@ -51,6 +51,7 @@ _mn_values() {
         files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         programs) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
         processes) mapfile -t COMPREPLY < <(cd /proc && compgen -W "$(echo [1-9]*)" -- "$cur") ;;
+        commands) mapfile -t COMPREPLY < <(compgen -W '@NAMES@' -- "$cur") ;;
     esac
 }
 
@@ -71,10 +72,10 @@ _mn() {
 @VALUES@
     esac
     [[ -n $after ]] && return
-    if [[ $cur == -* && ${COMP_WORDS[COMP_CWORD-1]} != -- ]] && [[ $runs == processes || $program -ge $COMP_CWORD ]]; then
+    if [[ $cur == -* && ${COMP_WORDS[COMP_CWORD-1]} != -- ]] && [[ $runs != programs || $program -ge $COMP_CWORD ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
-    elif [[ $runs == processes ]]; then
-        _mn_values processes
+    elif [[ $runs != programs ]]; then
+        _mn_values $runs
     elif declare -F _command_offset >/dev/null; then
         _command_offset "$program"
     elif ((program < COMP_CWORD)); then
@@ -90,7 +91,7 @@ complete -F _mn mn'''
 def bash(mn, commands):
     known, values = [], []
     for command in commands:
-        runs = 'processes' if command.wants_process else 'programs'
+        runs = 'processes' if command.wants_process else 'commands' if command.wants_command else 'programs'
         with_value = names(command.options, lambda option: option.value)
         known.append(f"        {command.name}) options='{' '.join(names(command.options))}' "
                      f"values='{' '.join(with_value)}' runs={runs} ;;")
@@ -98,8 +99,9 @@ def bash(mn, commands):
             if kind(option.value):
                 patterns = '|'.join(command.name + name for name in option.names)
                 values.append(f'        {patterns}) _mn_values {kind(option.value)} ;;')
-    first = ' '.join([*(command.name for command in commands), *names(mn.options)])
-    text = BASH.replace('@FIRST@', first).replace('@COMMANDS@', '\n'.join(known))
+    each = ' '.join(command.name for command in commands)
+    first = ' '.join([each, *names(mn.options)])
+    text = BASH.replace('@FIRST@', first).replace('@NAMES@', each).replace('@COMMANDS@', '\n'.join(known))
     return [HEAD, *text.replace('@VALUES@', '\n'.join(values)).split('\n')]
 
 
@@ -121,6 +123,7 @@ def zsh(mn, commands):
         made.append(f'                {command.name}) _arguments -S \\')
         made += [f'                    {zsh_option(option)} \\' for option in command.options]
         made.append("                    '1:process:_pids' ;;" if command.wants_process else
+                    f"                    '1:command:({' '.join(each.name for each in commands)})' ;;" if command.wants_command else
                     "                    '(-)1:program: _command_names -e' '*::argument:_normal' ;;")
     return [*made, '            esac ;;', '    esac', '}', '', '_mn "$@"']
 
@@ -175,6 +178,8 @@ def fish(mn, commands):
         made += [f'{condition} {fish_option(option)}' for option in command.options]
         if command.wants_process:
             made.append(f"{condition} -a '(__fish_complete_pids)'")
+        elif command.wants_command:
+            made.append(f"{condition} -a '{' '.join(each.name for each in commands)}'")
         else:
             with_value = ' '.join(names(command.options, lambda option: option.value))
             made.append(f"{condition} -a '(__mn_program {with_value})'")

@@ -4,9 +4,8 @@
 import argparse
 import os
 import re
-import subprocess
 
-from mnlib import preload
+from mnlib import settings
 from mnlib.commands import whole
 
 # What a value is, by the word that --help has for it.
@@ -37,6 +36,7 @@ class Command:
         actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
         self.options = [Option(action, formatter._expand_help(action)) for action in actions if action.option_strings]
         self.wants_process = any(action.metavar in PROCESSES for action in actions)
+        self.wants_command = any(action.dest == 'topic' for action in actions)
         self.runs_program = any(action.nargs == argparse.REMAINDER for action in parser._actions)
         self.usage = [line.strip() for line in parser.format_usage().partition(':')[2].splitlines()]
         self.description = (parser.description or '').strip()
@@ -62,9 +62,7 @@ def commands():
 
 def variables(library):
     """[(name, text)]: what MN_HELP=1 prints."""
-    environment = {**preload.libmn_environment(os.path.abspath(library)), 'MN_HELP': '1'}
-    said = subprocess.run(['true'], env=environment, stderr=subprocess.PIPE, text=True, check=False).stderr
-    found = re.findall(r'^libmn: (MN_[A-Z_]+): (.*)$', said, re.MULTILINE)
+    found = settings.listed(os.path.abspath(library))
     if not found:
         raise NoTable(f'{library} does not list its options (MN_HELP=1)')
     return found

@@ -11,6 +11,11 @@ suite     the preload tests and programs, and what each must show
 verdict   was libmn at work, and was the result right
 traces    reads what MN_TRACE wrote
 foreign   text that others wrote, made safe to show
+terminal  what the terminal can show, and lines that fit into it
+ends      how a tool begins and ends
+settings  the MN_ variables: which there are, and which values will do
+aside     computes in a process of its own what may take for ever
+meant     what somebody meant who wrote a word that is not known
 files     files that users name: which are read, and which written
 commands  the commands of scripts/mn, a module each
 """

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import compare, metrics
+from . import metrics, terminal
 
 LAST_LINES = 40     # of a program's diagnosis: what stderr says before a crash comes last
 FIRST_LINES = 30    # of a server's, the rest is in its log
@@ -51,7 +51,7 @@ class Table:
                          '-' if row['ratio'] is None else f'{row["ratio"]:.2f}',
                          ' : '.join(f'{count:,}' for count in row['kernel_threads']) or '-',
                          row['verdict']])
-        return compare.table(rows)
+        return terminal.table(rows)
 
     def write_json(self, path):
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -16,6 +16,8 @@ from .layout import BadLayout, number
 SI_QUEUE = -1
 SYS_RT_TGSIGQUEUEINFO = 297    # x86-64, as libmn
 MOST_SIGNAL = 64
+# What a shell without job control has its background ignore.
+KEYBOARD = 1 << (signal.SIGINT - 1) | 1 << (signal.SIGQUIT - 1)
 END = b'libmn: end of dump\n'
 SEND_AGAIN = 0.5    # seconds
 # A hundred thousand threads have some 60 MiB, in a million lines.
@@ -54,6 +56,9 @@ def why_not_asked(process, state):
     offset, size = process.layout.field('SignalAction.handler')
     stride = process.layout.size_of('signal_actions')
     handler = number(process.read, process.layout['signal_actions'] + sig * stride + offset, size)
+    if not handler and sig == signal.SIGQUIT and process.signals('SigIgn') & KEYBOARD == KEYBOARD:
+        return (f'process {pid}: it ignores {name}, as all does that a script starts with &; start it with '
+                'MN_DUMP_SIGNAL=USR1, or by env --default-signal=QUIT; as it is now, gdb shows its threads (info gs)')
     if handler or not process.signals('SigCgt') & bit:
         return (f'process {pid}: the program handles or ignores {name} itself; '
                 'start it with MN_DUMP_SIGNAL=USR1 or another signal that it leaves alone')

@@ -10,6 +10,7 @@ import math
 import os
 
 from . import estimate, files
+from .foreign import well_formed
 from .report import machine
 
 SCHEMA = 1
@@ -27,8 +28,8 @@ class BadBaseline(Exception):
 def identity(program):
     """What must be equal for two measurements to be of the same program."""
     if hasattr(program, 'server'):
-        return {'server': program.server, 'load': program.load}
-    return {'command': program.argv}
+        return well_formed({'server': program.server, 'load': program.load})
+    return well_formed({'command': program.argv})
 
 
 def write(file, result, judged, library):

@@ -7,9 +7,6 @@ import time
 
 from . import estimate, measure, metrics, variants, verdict
 
-# Differences of the medians below this are noise on any machine.
-NOISE = 0.02
-
 # Pairs of runs where nobody says how many: the least that show much, and more of short programs,
 # which vary more and cost less. How long they take decides, not how they turn out: who goes on
 # until a difference shows finds one.
@@ -46,6 +43,7 @@ class Comparison:
         self.runs = {variant.name: [] for variant in variants_}
         self.sequence = []
         self.same = 'yes'
+        self.failure = None    # in a sentence, where the program fails: its costs are not worth comparing
         self.differences = []
         self.notes = []
 
@@ -83,7 +81,14 @@ class Comparison:
                                    metric.less_is_better)
 
     def estimate(self, metric, name='M:N'):
-        return estimate.estimate(self.log_ratios(metric, name))
+        return None if self.failure else estimate.estimate(self.log_ratios(metric, name))
+
+    def made_threads(self):
+        """Whether the program did; None: not known, as libmn says nothing of a process that ends by a signal or _exit()."""
+        if any(run.threaded for runs in self.runs.values() for run in runs):
+            return True
+        found = {verdict.made_threads(run.stats) for run in self.libmn} or {None}
+        return next(each for each in (True, None, False) if each in found)
 
 
 class Series:
@@ -102,7 +107,7 @@ class Series:
 
     def round(self):
         """One run of each; False when there is no use in going on."""
-        if self.result.timed_out():
+        if self.result.timed_out() or self._only_fails():
             return False
         for variant in order(self.result.variants, self._index):
             run = self._once(variant)
@@ -123,6 +128,10 @@ class Series:
                 number = rounds_for(time.monotonic() - begin)
                 if self._progress:
                     self._progress.expect(1 + number * len(self.result.variants))
+
+    def _only_fails(self):
+        """One round shows whether it does at M:N, too."""
+        return self._index > 0 and all(run.status != 0 for run in (self._warm, *self.result.native))
 
     def judge(self):
         judge(self.result, self._warm)
@@ -185,14 +194,33 @@ def _complaint(run, variant):
 def _judge_endings(result, native, name, runs):
     theirs = {run.ending for run in native}
     ours = {run.ending for run in runs}
+    result.failure = result.failure or _failure(native, name, runs)
     if not ours <= theirs:
         result.same = 'no'
         result.differences.append(f'the endings differ: 1:1 {_either(theirs)}, {name} {_either(ours)}')
         result.differences += _last_words(name, next(run for run in runs if run.ending not in theirs))
-    elif any(run.status != 0 for run in native):
-        failed = next(run for run in native if run.status != 0)
-        result.notes.append(f'the command ended with {_either(theirs)}')
-        result.notes += _last_words('1:1', failed)
+    elif failures(native):
+        result.notes += _last_words('1:1', failures(native)[0])
+
+
+def failures(runs):
+    return [run for run in runs if run.status != 0]
+
+
+def _failure(native, name, runs):
+    """The sentence, or None: it never fails."""
+    theirs, ours = failures(native), failures(runs)
+    if theirs:
+        where = 'with libmn and without it' if ours else 'without libmn, and not with it'
+        return f'The program fails {where}: {_how(theirs, native)}. There is nothing to compare.'
+    if ours:
+        return f'The program fails only under libmn ({name}): {_how(ours, runs)}. Without libmn it does not fail.'
+    return None
+
+
+def _how(failed, runs):
+    some = '' if len(failed) == len(runs) else f', in {len(failed)} of {len(runs)} runs'
+    return _either({run.ending for run in failed}) + some
 
 
 def _judge_output(result, native, name, runs):
@@ -225,8 +253,7 @@ def ratio_in_words(native, libmn, less, more):
     """How many times `libmn` is below or above `native`: '3.1x faster'."""
     if native is None or libmn is None:
         return '-'
-    if native == libmn or (min(native, libmn) > 0 and
-                           max(native, libmn) / min(native, libmn) < 1 + NOISE):
+    if native == libmn or (min(native, libmn) > 0 and estimate.within(native / libmn)):
         return 'the same'
     if min(native, libmn) <= 0:
         return less if libmn < native else more
@@ -236,12 +263,3 @@ def ratio_in_words(native, libmn, less, more):
 
 def times(ratio):
     return f'{ratio:,.0f}' if ratio >= 100 else f'{ratio:.1f}' if ratio >= 10 else f'{ratio:.2f}'
-
-
-def table(rows):
-    """Lines of left-aligned columns; the first row is the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-             for row in rows]
-    lines.insert(1, '  '.join('-' * width for width in widths))
-    return lines

@@ -4,7 +4,6 @@
 demo.py [--lib PATH] [--seconds N]: N bounds the whole; programs that come too late are left out.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -17,11 +16,15 @@ HERE = os.path.dirname(os.path.abspath(os.path.realpath(__file__)))
 ROOT = os.path.normpath(os.path.join(HERE, '..', '..'))
 sys.path.insert(0, os.path.join(ROOT, 'scripts'))
 
-from mnlib import compare, metrics, preload, sample  # noqa: E402
+from mnlib import compare, ends, metrics, preload, sample, terminal  # noqa: E402
+from mnlib.commands.common import file_name, number  # noqa: E402
+from mnlib.commands.parsing import Parser  # noqa: E402
 
+FAILED = 2
 RUNS = 3
 RUN_TIMEOUT = 60
 DATA_MEBIBYTES = 24
+MOST_COLUMNS = 100    # of a paragraph
 
 
 class Program:
@@ -72,26 +75,29 @@ def row(program, result):
 
 
 def explain(rows, contexts):
+    width = terminal.columns(sys.stdout)
     print('\nThe same programs without libmn (1:1, a kernel thread for every thread) and with it '
           f'(M:N),\n{len(os.sched_getaffinity(0))} CPUs, {contexts} scheduling contexts, '
           f'median of {RUNS} runs each:\n')
     heading = ['program', '1:1', 'M:N', 'M:N is', 'kernel threads', 'same result']
-    print('\n'.join(compare.table([heading] + rows)))
+    print('\n'.join(terminal.table([heading] + rows, width)))
     print('\n' + textwrap.fill(
         'kernel threads: the most that existed at once, 1:1 and M:N. same result: standard output '
         'and exit status. Programs that compute all the time gain nothing: they had few threads, '
-        'which rarely wait. Try your own: scripts/mn compare -- COMMAND', 100))
+        'which rarely wait. Try your own: scripts/mn compare -- COMMAND',
+        max(min(width or MOST_COLUMNS, MOST_COLUMNS), terminal.LEAST_COLUMNS)))
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='demo', description=__doc__.splitlines()[0])
-    parser.add_argument('--lib', metavar='PATH', help='the libmn.so to use')
-    parser.add_argument('--seconds', type=float, default=75, help='bound for the whole')
+    parser = Parser(prog='demo', description=__doc__.splitlines()[0], failed=FAILED)
+    parser.add_argument('--lib', type=file_name, metavar='PATH', help='the libmn.so to use')
+    parser.add_argument('--seconds', type=number(1, 86400), default=75, metavar='N', help='bound for the whole')
     options = parser.parse_args()
     try:
         library = preload.find_library(options.lib)
     except preload.Refused as refusal:
-        sys.exit(f'demo: {refusal}')
+        ends.complain(f'demo: {refusal}')
+        return FAILED
     os.chdir(ROOT)
     deadline = time.monotonic() + options.seconds
     rows, wrong = [], []
@@ -116,11 +122,9 @@ def main():
                 wrong.append(program.what)
     explain(rows, os.environ.get('MN_PROCS') or len(os.sched_getaffinity(0)))
     if wrong:
-        sys.exit('demo: libmn changed the result of: ' + '; '.join(wrong))
+        ends.complain('demo: libmn changed the result of: ' + '; '.join(wrong))
+    return 1 if wrong else 0
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    ends.run(main, 'demo', FAILED)

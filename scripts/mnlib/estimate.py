@@ -40,6 +40,10 @@ RESAMPLES = 2000
 LEAST_TAIL = 1e-3    # further out, resamples say nothing but their luck
 SEED = 20240229
 
+# What no number of runs can tell. The two sides differ in more than their threads: in the environment, whose size moves
+# the stack, and in where libraries lie; that alone makes programs some per cent faster or slower.
+RESOLUTION = 0.02
+
 
 class Estimate:
     """A ratio; above 1 the second side is better. `low` and `high` are None for too few pairs."""
@@ -50,9 +54,21 @@ class Estimate:
         self.high = high
         self.pairs = pairs
 
-    def shown(self):
+    def certain(self):
         """Whether the interval leaves out 1."""
         return self.low is not None and (self.low > 1 or self.high < 1)
+
+    def shown(self):
+        """Whether there is a difference, and one that can be told from none."""
+        return self.certain() and not within(self.ratio)
+
+    def same(self):
+        """Whether there is none that could be told."""
+        return self.low is not None and within(self.low) and within(self.high)
+
+
+def within(ratio):
+    return 1 / (1 + RESOLUTION) < ratio < 1 + RESOLUTION
 
 
 def log_ratios(firsts, seconds, less_is_better):

@@ -23,6 +23,18 @@ def _escaped(character):
     return character.encode('unicode_escape', 'surrogatepass').decode()
 
 
+def well_formed(value):
+    """A value as JSON may hold it for all readers: a byte that is no UTF-8, which Python keeps as half a surrogate pair,
+    is visibly escaped, as shown() does it."""
+    if isinstance(value, str):
+        return value.encode(errors='backslashreplace').decode()
+    if isinstance(value, dict):
+        return {well_formed(key): well_formed(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [well_formed(each) for each in value]
+    return value
+
+
 def in_markdown(text):
     """`text` as it may stand in a line or in a table of GitHub's Markdown: as it is where that is harmless, else
     as code, in which nothing has a meaning but backticks, and in a table |."""

@@ -40,7 +40,7 @@ def judge(logs, fail_below, level, against=()):
     found = estimate.estimate(logs, level, against)
     if found is None or found.low is None:
         return found, UNSURE
-    if found.low >= fail_below:
+    if found.low >= fail_below or found.same():
         return found, PASS
     return found, REGRESSION if found.high < fail_below else UNSURE
 
@@ -77,6 +77,8 @@ def measure(series, judged, least, most, max_seconds, fail_below, base=None, pre
             if time.monotonic() > deadline and done >= estimate.LEAST_PAIRS:
                 break
         found = findings(series.result, judged, fail_below, level, base)
+        if series.result.made_threads() is False:
+            break
         narrow = precise and all(each.now and each.now.low and
                                  each.now.high / each.now.low <= precise for each in found)
         decided = narrow if precise else overall(found) != UNSURE

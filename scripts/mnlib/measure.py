@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from . import interrupt, metrics, process, proctree
+from . import interrupt, metrics, process, proctree, verdict
 
 # Sampling starts fast, for short runs, and slows down so that it costs long ones nothing.
 FIRST_SAMPLE_SECONDS = 0.002
@@ -37,6 +37,8 @@ class Run:
         self.err = b''          # the end of stderr
         self.server_err = None  # of a server under load, whose stderr is not `err`
         self.preloaded = False  # whether libmn was seen in a process
+        self.threaded = False   # whether a process was seen with more than one kernel thread
+        self.stats = []         # what libmn said of its processes: verdict.stats_of()
         self.begin = None       # seconds on the monotonic clock
         self.wall = self.user = self.system = None
         self.switches = self.memory = self.threads = None
@@ -56,6 +58,7 @@ class Sampler:
         self.preloaded = False      # whether `library` was seen in one of them
         self._next_tree = time.monotonic() + TREE_SECONDS / 4
         self.threads = 0
+        self.threaded = False       # whether one of them had several
         self.memory = 0
 
     def sample(self):
@@ -65,7 +68,9 @@ class Sampler:
         threads = 0
         for pid in self.pids:
             fields = proctree.status(pid)
-            threads += int(fields.get('Threads', '0'))
+            own = int(fields.get('Threads', '0'))
+            self.threaded |= own > 1
+            threads += own
             self.memory = max(self.memory, int(fields.get('VmHWM', '0').split()[0]) * 1024)
         self.threads = max(self.threads, threads)
         if self._library and not self.preloaded:
@@ -108,11 +113,17 @@ def read_output(run, out, err, keep, wanted):
     run.out = out.read(keep)
     err.seek(max(0, os.fstat(err.fileno()).st_size - keep))
     run.err = err.read()
+    run.stats = stats_in(err)
     if wanted and not run.timed_out and run.status == 0:
-        text = run.out.decode(errors='replace')
-        run.figures = metrics.extract(wanted, text, run.err.decode(errors='replace'))
+        run.figures, digest = metrics.evaluate(wanted, run.out, run.err)
         if os.fstat(out.fileno()).st_size <= keep:
-            run.output = hashlib.sha256(metrics.mask(wanted, text).encode()).hexdigest()
+            run.output = digest
+
+
+def stats_in(err):
+    """libmn's statistics in a file with the stderr of processes."""
+    err.seek(max(0, os.fstat(err.fileno()).st_size - METRIC_BYTES))
+    return verdict.stats_of(err.read().decode(errors='replace'))
 
 
 def follow(child, sample, begin, timeout):
@@ -147,6 +158,7 @@ def account(run, usage, sampler):
     run.switches = usage.ru_nvcsw + usage.ru_nivcsw
     run.threads = sampler.threads or None
     run.preloaded = sampler.preloaded
+    run.threaded = sampler.threaded
     # ru_maxrss starts from the memory of whoever called exec, here this interpreter. Below that
     # it says nothing, and the sampled high-water mark is the better figure.
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured of a run: the kernel's figures, and figures that the program itself writes."""
 
+import hashlib
 import math
+import os
 import re
+
+from . import aside
+from .foreign import well_formed
 
 MOST = 1e45        # of a figure; its inverse is the least
 MOST_WORD = 64     # characters
+MOST_SECONDS = 10  # for the figures of one run
 
 
 class BadMetric(Exception):
@@ -69,6 +75,7 @@ def parse(text, less_is_better):
                         f'and has {pattern.groups}')
     if name in {metric.key for metric in BUILT_IN}:
         raise BadMetric(f'{name!r} is measured anyway: give the figure another name, NAME={source}')
+    name = well_formed(name)
     return Metric(name, name, plain, ('lower', 'higher') if less_is_better else ('higher', 'lower'),
                   less_is_better, 'as the program writes it', pattern)
 
@@ -77,6 +84,35 @@ def _name_of(source):
     """The words that a regular expression begins with."""
     words = re.match(r'[\w ./%-]*', source.lstrip('^'))[0].strip()
     return words or source
+
+
+def evaluate(wanted, out, err):
+    """The figures of Metrics in a program's output, and a digest of stdout without them; BadMetric when one is not there.
+    Bytes are what they are in arguments, so that an expression may have them.
+    The user's regular expressions may take years, and Python's cannot be interrupted."""
+    try:
+        answer = aside.within(MOST_SECONDS, lambda: _evaluated(wanted, os.fsdecode(out), os.fsdecode(err)))
+    except TimeoutError:
+        raise BadMetric(f'{_which(wanted)} takes more than {MOST_SECONDS} s on the output: repetitions within repetitions, '
+                        'such as (a+)+, may take for ever') from None
+    except ChildProcessError:
+        raise BadMetric(f'{_which(wanted)} takes more memory than there is') from None
+    if 'bad' in answer:
+        raise BadMetric(answer['bad'])
+    return answer['figures'], answer['digest']
+
+
+def _which(wanted):
+    patterns = ', '.join(repr(metric.pattern.pattern) for metric in wanted)
+    return f'--metric: {patterns}' if len(wanted) == 1 else f'--metric: one of {patterns}'
+
+
+def _evaluated(wanted, out, err):
+    try:
+        figures = extract(wanted, out, err)
+    except BadMetric as bad:
+        return {'bad': str(bad)}
+    return {'figures': figures, 'digest': hashlib.sha256(os.fsencode(mask(wanted, out))).hexdigest()}
 
 
 def extract(found, out, err):

@@ -11,6 +11,7 @@ LIBRARY = 'libmn.so'
 DEBIAN_FOLDER = 'x86_64-linux-gnu'    # of libraries, in /usr/lib
 
 PT_INTERP = 3
+PATH_BYTES = 4096
 # The name and type of a note that Go's linker puts behind the program headers, in the first page.
 GO_NOTE = re.compile(rb'\x04\0\0\0....\x04\0\0\0Go\0\0', re.DOTALL)
 ELF_64_BIT = 2
@@ -31,7 +32,7 @@ class Refused(Exception):
 def find_library(explicit=None):
     """The libmn.so to use: `explicit`, or the one built in this checkout, or the installed one."""
     if explicit is not None:
-        path = os.path.abspath(explicit)
+        path = absolute(explicit)
         if not os.path.isfile(path):
             raise Refused(f'{explicit}: no such library')
         return _expressible(path)
@@ -45,6 +46,13 @@ def find_library(explicit=None):
         if os.path.isfile(candidate):
             return _expressible(os.path.normpath(candidate))
     raise Refused(f'{LIBRARY} is not built: run make, or name the library with --lib')
+
+
+def absolute(path):
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        raise Refused('the current folder is not there any more') from None
 
 
 def _expressible(path):
@@ -173,15 +181,18 @@ def _elf_loader(path, file, head):
             if struct.unpack_from(little + 'I', entry)[0] == PT_INTERP:
                 offset, _, _, length = struct.unpack_from(little + offset_format, entry, offset_at)
                 file.seek(offset)
-                return file.read(length).rstrip(b'\0').decode(errors='replace')
-    except (struct.error, IndexError) as error:
+                return file.read(min(length, PATH_BYTES)).rstrip(b'\0').decode(errors='replace')
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise Refused(f'{path}: damaged ELF file', 126) from error
     return None
 
 
 def _machine(path):
-    with open(path, 'rb') as file:
-        head = file.read(64)
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(64)
+    except OSError as error:
+        raise Refused(f'{path}: {error.strerror}') from error
     if head[:4] != b'\x7fELF' or len(head) < 20:
         raise Refused(f'{path}: not a shared library')
     return struct.unpack_from('<H', head, 18)[0]

@@ -4,6 +4,8 @@
 import sys
 import time
 
+from . import terminal
+
 WIDTH = 24
 
 
@@ -13,7 +15,7 @@ class Bar:
     def __init__(self, total, stream=None):
         self._total = total
         self._stream = stream or sys.stderr
-        self._shown = self._stream.isatty()
+        self._shown = terminal.draws(self._stream)
         self._done = -1
         self._begin = time.monotonic()
 
@@ -22,8 +24,10 @@ class Bar:
         if self._shown:
             filled = WIDTH * self._done // self._total
             bar = '#' * filled + '.' * (WIDTH - filled)
-            print(f'\r\033[K[{bar}] run {self._done + 1} of {self._total}{self._left()}', end='',
-                  file=self._stream, flush=True)
+            text = f'run {self._done + 1} of {self._total}{self._left()}'
+            room = terminal.columns(self._stream) - 1    # in the last column the cursor would leave the line
+            text = f'[{bar}] {text}' if len(bar) + len(text) + 3 <= room else text[:room]
+            print(f'\r\033[K{text}', end='', file=self._stream, flush=True)
 
     def _left(self):
         if self._done == 0:

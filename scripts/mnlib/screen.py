@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a live view is shown: a terminal, by plain ANSI sequences, or a file."""
 
+import contextlib
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ import time
 import tty
 import unicodedata
 
+from . import terminal
 from .foreign import shown
 
 HOME, TO_END_OF_LINE, TO_END_OF_SCREEN = '\033[H', '\033[K', '\033[J'
@@ -36,6 +38,7 @@ class Paper:
 
     def __init__(self):
         self._first = True
+        self._columns = terminal.columns(sys.stdout) or COLUMNS
 
     def __enter__(self):
         return self
@@ -53,7 +56,7 @@ class Paper:
         return 0
 
     def show(self, lines):
-        print(('' if self._first else '\n') + '\n'.join(cut(shown(line), COLUMNS) for line in lines), flush=True)
+        print(('' if self._first else '\n') + '\n'.join(cut(shown(line), self._columns) for line in lines), flush=True)
         self._first = False
 
     def wait(self, seconds):
@@ -79,8 +82,9 @@ class Screen:
 
     def give_back(self):
         """The terminal as it was."""
-        self._write(SHOW_CURSOR + OWN_SCREEN)
-        termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+        with contextlib.suppress(OSError, termios.error):    # it may be gone
+            self._write(SHOW_CURSOR + OWN_SCREEN)
+            termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def __exit__(self, *_):
         self.give_back()

@@ -7,6 +7,7 @@ from its start to its end, so that what starting costs counts, too.
 """
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -21,6 +22,7 @@ GRACE_SECONDS = 5
 CONNECT_SECONDS = 0.25
 KEEP = 1 << 16
 LAST_LINES = 3
+MOST_PATH = 107    # struct sockaddr_un
 
 
 class ServerFailed(Exception):
@@ -35,9 +37,11 @@ class Address:
         self._path = text if '/' in text else None
         if self._path is None:
             host, _, port = text.rpartition(':')
-            if not port.isdigit() or not 0 < int(port) < 65536:
+            if not re.fullmatch('[0-9]{1,5}', port) or not 0 < int(port) < 65536:
                 raise ServerFailed(f'--wait {text}: neither PORT, HOST:PORT nor the path of a socket')
             self._peer = (host.strip('[]') or '127.0.0.1', int(port))
+        elif len(os.fsencode(text)) > MOST_PATH:
+            raise ServerFailed(f'--wait {text}: a socket\'s path has {MOST_PATH} bytes at most')
 
     def answers(self):
         """Whether somebody listens there."""
@@ -51,6 +55,8 @@ class Address:
             return True
         except socket.gaierror as error:
             raise ServerFailed(f'--wait {self.text}: {error.strerror}') from error
+        except UnicodeError:
+            raise ServerFailed(f'--wait {self.text}: no name of a host') from None
         except OSError:
             return False
 
@@ -107,6 +113,7 @@ class Served:
             self._judge(run, status, died, stubborn)
             err.seek(0)
             run.server_err = err.read(KEEP)
+            run.stats = measure.stats_in(err)
         return run
 
     def _await(self, child, sampler, out, err):

@@ -2,17 +2,10 @@
 """The ways to run a program that are compared: an environment with a name each."""
 
 import os
-import re
-import shutil
-import subprocess
 
-from . import preload
-
-ASK_SECONDS = 30
-
-
-class BadVariant(Exception):
-    """A variant that libmn would not accept."""
+from . import preload, settings
+from .meant import did_you_mean
+from .settings import BadSetting, short
 
 
 class Variant:
@@ -35,53 +28,29 @@ def libmn(library, procs=None):
 
 
 def further(library, texts, procs=None):
-    """The Variants of --also NAME=VALUE,VALUE...; libmn itself says what it has and accepts."""
+    """The Variants of --also NAME=VALUE,VALUE...; BadSetting where libmn would not take one."""
     made = []
-    names = option_names(library) if texts else ()
+    names = settings.names(library) if texts else ()
+    if texts and not names:
+        raise BadSetting(f'{library} does not list its options (MN_HELP=1): --also cannot be checked')
     for text in texts:
         name, equals, values = text.partition('=')
         if not equals or not values:
-            raise BadVariant(f'--also {text}: not of the form NAME=VALUE[,VALUE...]')
-        variable = 'MN_' + name.upper()
+            raise BadSetting(f'--also {text}: not of the form NAME=VALUE[,VALUE...]')
+        variable = settings.PREFIX + name.upper()
         if variable not in names:
-            raise BadVariant(f'--also {text}: libmn has no option {variable}; it has ' +
-                             ', '.join(each[3:].lower() for each in names))
+            raise BadSetting(f'--also {text}: libmn has no option {variable}' +
+                             (did_you_mean(name, [short(each) for each in names]) or
+                              '; it has ' + ', '.join(map(short, names))))
         for value in values.split(','):
             environment = preload.libmn_environment(library, procs=procs, stats=True)
             environment[variable] = value
-            _check(f'--also {name}={value}', environment)
+            settings.check(environment, f'--also {name}={value}: ')
             made.append(Variant(f'{name}={value}', environment, True, {variable: value}))
     twice = {each.name for each in made if [m.name for m in made].count(each.name) > 1}
     if twice:
-        raise BadVariant(f'--also {min(twice)}: twice')
+        raise BadSetting(f'--also {min(twice)}: twice')
     return made
-
-
-def option_names(library):
-    """The variables that the library lists (MN_HELP=1)."""
-    environment = {**preload.libmn_environment(library), 'MN_HELP': '1'}
-    said = _ask(environment).stderr
-    names = re.findall(r'^libmn: (MN_[A-Z_]+): ', said, re.MULTILINE)
-    if not names:
-        raise BadVariant(f'{library} does not list its options (MN_HELP=1): --also cannot be checked')
-    return names
-
-
-def _check(what, environment):
-    done = _ask(environment)
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines() or [f'exit status {done.returncode}']
-        raise BadVariant(f'{what}: {words[-1]}')
-
-
-def _ask(environment):
-    program = shutil.which('true') or '/bin/true'
-    try:
-        return subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors='replace',
-                              timeout=ASK_SECONDS, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise BadVariant(f'libmn cannot be asked for its options: {error}') from error
 
 
 def contexts(procs):

@@ -25,6 +25,13 @@ def stats_of(stderr):
     return found
 
 
+def made_threads(stats):
+    """Whether processes did whose statistics these are; None: not known."""
+    if any(_number(line.get('gs')) >= 1 for line in stats):
+        return True
+    return False if stats and all(line.get('mode') == 'mn' and line.get('gs') == '0' for line in stats) else None
+
+
 def makes_threads(native_stderr):
     return NO_THREADS not in (line.strip() for line in _lines(native_stderr))
 

@@ -100,7 +100,8 @@ def complaint(case, native, found):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', action='append', metavar='NAME', help='only these system calls; repeatable')
     parser.add_argument('--procs', default='1,2', metavar='1,2')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), metavar='J')

@@ -11,25 +11,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct {
-  char name[40];
-  uint64_t size, value;
-} Entry;
-
-typedef struct {
-  char magic[8];
-  uint32_t version, entry_size;
-  uint64_t count;
-  Entry* entries;
-} Head;
+#include "table.h"
 
 static void take_libmns_answer_away(void) {
   Head* head = dlsym(RTLD_DEFAULT, "mn_layout");
@@ -37,8 +25,7 @@ static void take_libmns_answer_away(void) {
   for (uint64_t i = 0; i < head->count; i++) {
     Entry* entry = &head->entries[i];
     if (strncmp(entry->name, "dump.request", sizeof entry->name) != 0) continue;
-    uintptr_t low = (uintptr_t)entry & ~(uintptr_t)4095;
-    if (mprotect((void*)low, 8192, PROT_READ | PROT_WRITE) != 0) _exit(1);
+    may_be_written(entry, sizeof *entry);
     entry->value = 0;
   }
 }
@@ -77,17 +64,6 @@ static int find_pipe(void) {
   }
 }
 
-static size_t unescape(const char* text, char* out) {
-  size_t n = 0;
-  for (; *text != '\0'; text++) {
-    if (text[0] == '\\' && (text[1] == 'e' || text[1] == 'n'))
-      out[n++] = *++text == 'e' ? '\033' : '\n';
-    else
-      out[n++] = *text;
-  }
-  return n;
-}
-
 static void answer(int fd, const char* how, const char* text) {
   static char piece[1 << 20];
   static const char kThread[] = "thread 1 \"x\" (0x1) [running]:\n    #0 f\n", kEnd[] = "libmn: end of dump\n";
@@ -98,7 +74,7 @@ static void answer(int fd, const char* how, const char* text) {
       memcpy(piece + size, kThread, sizeof kThread);
   if (strcmp(how, "slowly") == 0) size = 1;
   if (strcmp(how, "says") == 0) {
-    size = unescape(text, piece);
+    size = unescape(text, piece, sizeof piece - sizeof kEnd);
     memcpy(piece + size, kEnd, sizeof kEnd - 1);
     if (write(fd, piece, size + sizeof kEnd - 1) < 0) _exit(1);
     return;

@@ -10,25 +10,13 @@
 //   restore          all but titles as it was
 #include <dlfcn.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-typedef struct {
-  char name[40];
-  uint64_t size, value;
-} Entry;
-
-typedef struct {
-  char magic[8];
-  uint32_t version, entry_size;
-  uint64_t count;
-  Entry* entries;
-} Head;
+#include "table.h"
 
 static Head head;
 static Entry *entries, *before;
@@ -36,11 +24,6 @@ static Entry *entries, *before;
 static void* wait_for_ever(void* arg) {
   for (;;) pause();
   return arg;
-}
-
-static void may_be_written(void* begin, size_t size) {
-  uintptr_t low = (uintptr_t)begin & ~(uintptr_t)4095;
-  if (mprotect((void*)low, (uintptr_t)begin + size - low, PROT_READ | PROT_WRITE) != 0) _exit(1);
 }
 
 static Entry* find(const char* name) {
@@ -51,14 +34,7 @@ static Entry* find(const char* name) {
 
 static void give_title(const char* text) {
   char name[16];
-  size_t n = 0;
-  for (; *text != '\0' && n < sizeof name - 1; text++) {
-    if (text[0] == '\\' && (text[1] == 'e' || text[1] == 'n'))
-      name[n++] = *++text == 'e' ? '\033' : '\n';
-    else
-      name[n++] = *text;
-  }
-  name[n] = '\0';
+  name[unescape(text, name, sizeof name - 1)] = '\0';
   pthread_setname_np(pthread_self(), name);
   prctl(PR_SET_NAME, name);
 }

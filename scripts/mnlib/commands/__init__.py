@@ -6,6 +6,6 @@ exit status. One that starts programs calls common.add_program_options and finds
 in options.command.
 """
 
-from . import ci, compare, run, stacks, top, trace
+from . import ci, compare, help, run, stacks, top, trace
 
-ALL = (run, compare, ci, trace, top, stacks)
+ALL = (run, compare, ci, trace, top, stacks, help)

@@ -3,10 +3,11 @@
 
 import argparse
 import os
+import sys
 
-from .. import baseline, estimate, gate, metrics
+from .. import baseline, estimate, gate, metrics, terminal
 from ..progress import Bar
-from ..report import summary
+from ..report import summary, words
 from . import common, measured
 
 NAME = 'ci'
@@ -27,7 +28,8 @@ examples:
       M:N must be at least 0.95 times as good as 1:1, by wall time
   mn ci --baseline perf.json --write-baseline -- ./app
       the first time: measures and writes perf.json, to be committed; later: compares with it
-  mn ci --baseline perf.json --fail-below 0.9 --metric 'qps: ([\d.]+)' -- ./bench
+  mn ci --baseline perf.json --fail-below 0.9 \
+      --metric 'qps: ([\d.]+)' -- ./bench
       by a figure of the program's own; up to 10 % less is let pass
   mn ci --baseline perf.json --update -- ./app
       writes perf.json anew, after a change that is meant to be slower
@@ -52,13 +54,13 @@ def fraction(text):
 def add_options(parser):
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
-    parser.add_argument('--baseline', metavar='FILE', help='the ratios to compare with')
+    parser.add_argument('--baseline', type=common.file_name, metavar='FILE', help='the ratios to compare with')
     parser.add_argument('--write-baseline', action='store_true', help='write FILE if there is none')
     parser.add_argument('--update', action='store_true', help='write FILE anew; compare with nothing')
     parser.add_argument('--fail-below', type=fraction, default=0.95, metavar='RATIO',
                         help='the least allowed, as a part of the baseline; default 0.95')
     parser.add_argument('--strict', action='store_true', help='fail when it could not tell')
-    parser.add_argument('--summary', metavar='FILE',
+    parser.add_argument('--summary', type=common.file_name, metavar='FILE',
                         help='add the Markdown to FILE, which may be a device, not to $GITHUB_STEP_SUMMARY')
     counts = common.number(estimate.LEAST_PAIRS, 1000)
     parser.add_argument('--min-runs', type=counts, default=10, metavar='PAIRS',
@@ -109,11 +111,13 @@ def measure(options, subject, judged, files):
             measured.write(files['--baseline'], fill, FAILED)
         except baseline.BadBaseline as bad:
             common.fail(bad, FAILED)
-    lines = summary.markdown(result, [] if writes or status == DIFFERENT else findings,
+    unjudged = writes or status == DIFFERENT or words.without_threads(result)
+    lines = summary.markdown(result, [] if unjudged else findings,
                              options.fail_below, subject.library, headline, remarks)
     if '--summary' in files:
         measured.write(files['--summary'], lambda file: file.write('\n'.join(lines) + '\n'), FAILED)
-    common.say(lines, FAILED)
+    width = terminal.columns(sys.stdout)
+    common.say([folded for line in lines for folded in ([line] if line.startswith('|') else terminal.fold(line, width))], FAILED)
     return status
 
 
@@ -123,11 +127,18 @@ def _conclude(options, result, findings, writes):
     if stuck == ['1:1']:
         common.fail(f'the command did not end within {options.timeout} s at 1:1', FAILED)
     if result.differences:
-        return DIFFERENT, '**results differ** between 1:1 and M:N', result.differences
-    failed = [note for note in result.notes if note.startswith('the command ended with')]
+        return (DIFFERENT, '**results differ** between 1:1 and M:N',
+                [*([result.failure] if result.failure else []), *result.differences])
+    if result.failure:
+        common.fail(result.failure, FAILED)
     unseen = [note for note in result.notes if 'libmn was not at work' in note]
-    if failed or unseen:
-        common.fail((failed or unseen)[0] + ': nothing to measure', FAILED)
+    if unseen:
+        common.fail(f'{unseen[0]}: nothing to measure', FAILED)
+    idle = words.without_threads(result)
+    if idle and writes:
+        common.fail(f'{idle} No baseline is written', FAILED)
+    if idle:
+        return 0, 'pass, without threads', [idle]
     if writes:
         return 0, 'baseline written', [f'Wrote {options.baseline}. Nothing was compared: commit it, '
                                        'and later runs are held against it.']

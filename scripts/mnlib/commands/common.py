@@ -4,10 +4,11 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 import threading
 
-from .. import inspect, layout, preload, state
+from .. import ends, inspect, layout, preload, settings, state
 from ..foreign import shown
 
 FAILED = 125
@@ -15,20 +16,12 @@ MAX_PROCS = 256
 MOST_SECONDS = 60    # to read what a process lets mn see
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, and end with `failed` as status."""
-
-    def __init__(self, *arguments, failed=FAILED, **options):
-        super().__init__(*arguments, formatter_class=argparse.RawDescriptionHelpFormatter,
-                         **options)
-        self.failed = failed
-
-    def error(self, message):
-        fail(f'{message} (see {self.prog} --help)', self.failed)
+def warn(message):
+    ends.complain(f'mn: {message}')
 
 
 def fail(message, status=FAILED):
-    print(shown(f'mn: {message}'), file=sys.stderr)
+    warn(message)
     sys.exit(status)
 
 
@@ -46,10 +39,17 @@ def say(lines, status=FAILED):
 
 def number(low, high):
     def parse(text):
-        if not text.isdigit() or not low <= int(text) <= high:
+        if not re.fullmatch('[0-9]{1,18}', text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f'{text!r} is not a number from {low} to {high}')
         return int(text)
     return parse
+
+
+def file_name(text):
+    """Also keeps an empty variable of a script's from being no option at all."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no file")
+    return text
 
 
 def add_program_options(parser):
@@ -57,7 +57,7 @@ def add_program_options(parser):
     parser.usage = f'{parser.prog} [options] -- COMMAND [ARGUMENT...]'
     parser.add_argument('--procs', type=number(1, MAX_PROCS), metavar='N',
                         help='scheduling contexts (MN_PROCS); default: one for each CPU')
-    parser.add_argument('--lib', metavar='PATH', help='the libmn.so to use')
+    parser.add_argument('--lib', type=file_name, metavar='PATH', help='the libmn.so to use')
     # Options end where the command begins, with or without "--": "mn run ls -l" works.
     parser.add_argument('command', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
@@ -74,10 +74,23 @@ def check_command(options, parser):
     if not options.command:
         fail(f'no command: {parser.usage.splitlines()[0]}', parser.failed)
     try:
-        library = preload.find_library(options.lib)
+        library = find_library(options, parser)
         return library, preload.check_program(options.command[0], library)
     except preload.Refused as refusal:
         fail(refusal, refusal.status if parser.failed == FAILED else parser.failed)
+
+
+def find_library(options, parser):
+    """The library to use; says once what of the MN_ variables it ignores, and ends mn where it would not take them."""
+    library = preload.find_library(options.lib)
+    try:
+        for line in settings.unknown(library):
+            warn(line)
+        if any(name.startswith(settings.PREFIX) for name in os.environ):
+            settings.check(preload.libmn_environment(library, procs=options.procs))
+    except settings.BadSetting as bad:
+        fail(bad, parser.failed)
+    return library
 
 
 def add_pid(parser):

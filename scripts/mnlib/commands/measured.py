@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 
-from .. import compare, files, interrupt, metrics, preload, served, variants
+from .. import compare, files, interrupt, metrics, preload, served, settings, variants
 from . import common
 
 
@@ -51,7 +51,9 @@ class Subject:
 
     def __init__(self, options, parser):
         self._parser = parser
-        if options.server or options.load or options.wait:
+        if os.environ.get('MN_MODE') == '1:1':
+            common.fail('MN_MODE=1:1 leaves threads to libc: there is no M:N to measure; unset it', parser.failed)
+        if any(each is not None for each in (options.server, options.load, options.wait)):
             self.library, self.program = self._served(options)
         else:
             self.library, _ = common.check_command(options, parser)
@@ -62,7 +64,7 @@ class Subject:
         parser = self._parser
         if options.command:
             parser.error('either a COMMAND or --server with --load, not both')
-        missing = [name for name in ('server', 'load', 'wait') if not getattr(options, name)]
+        missing = [name for name in ('server', 'load', 'wait') if getattr(options, name) is None]
         if missing:
             parser.error(f'--server, --load and --wait belong together: --{missing[0]} is missing')
         words = {}
@@ -74,7 +76,7 @@ class Subject:
             if not words[name]:
                 parser.error(f'--{name}: the command is empty')
         try:
-            library = preload.find_library(options.lib)
+            library = common.find_library(options, parser)
             preload.check_program(words['server'][0], library)
             preload.find_program(words['load'][0])
             address = served.Address(options.wait)
@@ -105,7 +107,7 @@ def one_line_errors(status, clear=lambda: None):
         common.fail('interrupted; nothing is left running', 128 + caught.number)
     except BrokenPipeError:
         raise
-    except (metrics.BadMetric, served.ServerFailed, variants.BadVariant) as error:
+    except (metrics.BadMetric, served.ServerFailed, settings.BadSetting) as error:
         clear()
         common.fail(error, status)
     except OSError as error:

@@ -4,14 +4,14 @@
 import argparse
 import sys
 
-from .. import screen, topview
+from .. import screen, terminal, topview
 from . import common
 
 NAME = 'top'
 HELP = 'watch what the threads of a running program do'
 DESCRIPTION = '''
 Shows the scheduler of a running program, what its threads wait for, and where most of them wait. On a
-terminal the view is drawn anew until q or Ctrl-C is pressed; elsewhere each is a block of lines. The
+terminal the view is drawn anew until q or Ctrl-C is pressed; elsewhere, and where TERM is dumb, each is a block of lines. The
 program is not stopped, and does not notice.
 '''
 
@@ -42,7 +42,7 @@ def main(options, _parser):
     with common.inspected(options.pid) as (process, state):
         view = topview.View(process, state)
         view.check()
-        place = screen.Screen() if sys.stdin.isatty() and sys.stdout.isatty() else screen.Paper()
+        place = screen.Screen() if sys.stdin.isatty() and terminal.draws(sys.stdout) else screen.Paper()
         try:
             with place:
                 loop(view, place, options, count)

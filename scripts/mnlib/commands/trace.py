@@ -4,8 +4,9 @@
 import os
 import signal
 import subprocess
+import sys
 
-from .. import compare, files, metrics, preload, process, traces
+from .. import files, metrics, preload, process, terminal, traces
 from ..foreign import shown
 from . import common
 
@@ -36,16 +37,23 @@ def add_options(parser):
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     common.add_program_options(parser)
-    parser.add_argument('-o', metavar='FILE', dest='output', help=f'where to write it, a new file; default: {DEFAULT_FILE}')
+    parser.add_argument('-o', type=common.file_name, metavar='FILE', dest='output',
+                        help=f'where to write it, a new file; default: {DEFAULT_FILE}')
     common.add_force(parser)
-    parser.add_argument('--read', metavar='FILE', help='only say what is in this trace, which stays as it is')
+    parser.add_argument('--read', type=common.file_name, metavar='FILE',
+                        help='only say what is in this trace, which stays as it is')
 
 
 def main(options, parser):
     if options.read:
+        if options.command or options.output:
+            parser.error('--read goes with no COMMAND and no -o')
         return summarise(options.read)
     library, path = common.check_command(options, parser)
-    output = os.path.abspath(options.output or DEFAULT_FILE)
+    try:
+        output = preload.absolute(options.output or DEFAULT_FILE)
+    except preload.Refused as refusal:
+        common.fail(refusal)
     clear(output, options.force)
     environment = preload.libmn_environment(library, procs=options.procs)
     environment['MN_TRACE'] = output
@@ -72,8 +80,16 @@ def clear(path, force):
 
 
 def run(command, path, environment):
-    """Ctrl-C is the command's: mn waits for what comes of it."""
+    """Ctrl-C is the command's: mn waits for what comes of it. What ends mn otherwise is passed on, for the same end."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = None
+
+    def pass_on(number, _frame):
+        if child is not None:
+            child.send_signal(number)
+
+    passed = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) != signal.SIG_IGN}
     try:
         # What Python ignores, SIGPIPE and SIGXFSZ, its children do not.
         child = subprocess.Popen(command, executable=path, env=environment,
@@ -82,7 +98,8 @@ def run(command, path, environment):
     except OSError as error:
         return common.fail(f'{command[0]}: {error.strerror}', 126)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, action in {signal.SIGINT: before, **passed}.items():
+            signal.signal(number, action)
 
 
 def summarise(path, ours=False):
@@ -110,7 +127,7 @@ def summary(path, trace):
         rows = [['waited for', 'times', 'in all', 'longest', 'woken by, mostly']]
         rows += [row(key, wait) for key, wait in found[:MOST]]
         yield ''
-        yield from compare.table([[shown(cell) for cell in each] for each in rows])
+        yield from terminal.table([[shown(cell) for cell in each] for each in rows], terminal.columns(sys.stdout))
     if len(found) > MOST:
         yield f'and {len(found) - MOST:,} others'
 

@@ -4,7 +4,7 @@
 import os
 
 from . import ALL
-from .common import Parser
+from .parsing import Parser
 
 DESCRIPTION = 'Runs programs on user-level threads, and compares them with what they were before.'
 EPILOG = '''
@@ -17,8 +17,9 @@ examples:
   mn trace -- python3 app.py             a trace for Perfetto; who waited for what
   mn top 4711                            watch what the threads of a running program do
   mn stacks 4711                         where they are, and what they wait for; it goes on
+  mn help compare                        how a command is used; as mn compare --help
 
-exit status: that of the command (run, trace); 0, or 1 where M:N differs from 1:1 (compare);
+exit status: that of the command (run, trace); 0, or 1 where M:N differs from 1:1 or the program fails (compare);
 125 when mn itself fails, 126 when the command cannot be executed, 127 when there is none.
 Those of ci: mn ci --help.
 '''
@@ -38,6 +39,6 @@ def make_parser():
         failed = {'failed': command.FAILED} if hasattr(command, 'FAILED') else {}
         sub = subparsers.add_parser(command.NAME, help=command.HELP, **failed)
         command.add_options(sub)
-        sub.set_defaults(main=command.main, parser=sub)
+        sub.set_defaults(main=command.main, parser=sub, whole=parser, known=commands)
         commands[command.NAME] = sub
     return parser, commands

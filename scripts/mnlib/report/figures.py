@@ -4,6 +4,7 @@
 import json
 
 from .. import estimate
+from ..foreign import well_formed
 from . import machine, words
 
 SCHEMA = 1
@@ -22,6 +23,8 @@ def of(result, procs, library):
         'machine': machine.describe(library),
         'procs': procs,
         'same': result.same,
+        'failed': result.failure is not None,
+        'made_threads': result.made_threads(),
         'differences': result.differences,
         'notes': result.notes,
         'interval_level': estimate.LEVEL,
@@ -48,5 +51,5 @@ def _run(result, name, run, begin):
 
 
 def write(file, result, procs, library):
-    json.dump(of(result, procs, library), file, indent=1)
+    json.dump(well_formed(of(result, procs, library)), file, indent=1)
     file.write('\n')

@@ -39,9 +39,13 @@ def render(result, procs, library):
         f'<title>mn compare: {_e(words.command_line(result.program))}</title>',
         f'<style>{STYLE}</style></head><body><main>',
         f'<h1>{_e(verdict)}</h1>{extra}{_command(result, procs)}{_remarks(result)}',
-        _ratios(result), _distributions(result), _timeline(result), _table(result),
-        f'<section><h2>How to read it</h2>{HOW_TO_READ}</section>',
+        '' if result.failure else _figures(result),
         _machine(library), '</main></body></html>\n'])
+
+
+def _figures(result):
+    return ''.join([_ratios(result), _distributions(result), _timeline(result), _table(result),
+                    f'<section><h2>How to read it</h2>{HOW_TO_READ}</section>'])
 
 
 def _e(text):
@@ -52,9 +56,9 @@ def _command(result, procs):
     program = result.program
     lines = ([f'server  {words.shlex.join(program.server)}', f'load    {words.shlex.join(program.load)}']
              if hasattr(program, 'server') else [words.command_line(program)])
+    same = '' if result.failure else f'; same output and exit status: <b>{_e(result.same)}</b>'
     return (f'<pre>{chr(10).join(map(_e, lines))}</pre><p class="quiet">{result.pairs()} pairs; scheduling '
-            f'contexts: {_e(variants.contexts(procs))}; CPUs: {len(os.sched_getaffinity(0))}; '
-            f'same output and exit status: <b>{_e(result.same)}</b></p>')
+            f'contexts: {_e(variants.contexts(procs))}; CPUs: {len(os.sched_getaffinity(0))}{same}</p>')
 
 
 def _remarks(result):

@@ -245,7 +245,7 @@ def difference(result, native):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0], allow_abbrev=False)
     parser.add_argument('--program', metavar='FILE', help='the built first_op',
                         default=os.path.join(ROOT, 'build/test/programs/first_op/first_op'))
     parser.add_argument('--lib', metavar='FILE', help='the libmn.so to test',
