@@ -54,8 +54,8 @@ ELF_EDGES = 4096    # bytes at either end of a library: its headers
 ODD = [None, True, False, -1, 0, 1, 1.5, 1e308, 5e-324, 10 ** 400, float('nan'), float('inf'), '', 'x' * 9999, '\033[31m\n', '\udc80',
        [], {}, [[]], [1] * 9, [5e-324] * 9, [1e308] * 9, {'ph': 'X'}]
 
-# `every`: how many inputs of the others' come to one of its own.
-Target = collections.namedtuple('Target', 'name make parse refusals every', defaults=(1,))
+# `every`: how many inputs of the others' come to one of its own. `places` makes those that need no chance.
+Target = collections.namedtuple('Target', 'name make parse refusals every places', defaults=(1, list))
 
 
 def bytes_of(seed):
@@ -75,6 +75,30 @@ def odd(chance, value):
     key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
     copy[key] = odd(chance, value[key])
     return copy
+
+
+def odd_in_each_place(value):
+    """What odd() can make: JSON with each of its values, and of those within, replaced by each odd one."""
+    yield from ODD
+    if not isinstance(value, (dict, list)):
+        return
+    for key in value if isinstance(value, dict) else range(len(value)):
+        for replaced in odd_in_each_place(value[key]):
+            copy = value.copy()
+            copy[key] = replaced
+            yield copy
+
+
+def traces_with_odd_places():
+    lines = TRACE.splitlines()
+    for at, line in enumerate(lines[:-1]):
+        for event in odd_in_each_place(json.loads(line.strip(b'[,'))):
+            begin = b'[' if at == 0 else b''
+            yield b'\n'.join([*lines[:at], begin + json.dumps(event).encode() + b',', *lines[at + 1:]])
+
+
+def baselines_with_odd_places():
+    return (json.dumps(content).encode() for content in odd_in_each_place(json.loads(BASELINE)))
 
 
 def a_trace(chance, mutated):
@@ -221,7 +245,9 @@ def targets():
     return [Target('layout', a_memory, parse_memory, gone),
             Target('dump', bytes_of(DUMP), lambda data: [foreign.shown(line) for line in dump.report(
                 data.decode(errors='replace'))], ()),
-            Target('trace', a_trace, by_file(parse_trace), (traces.Damaged, OSError)),
+            Target('trace', a_trace, by_file(parse_trace), (traces.Damaged, OSError),
+                   places=traces_with_odd_places),
             Target('symbols', a_library, parse_library, layout.Unreadable),
-            Target('baseline', a_baseline, by_file(parse_baseline), baseline.BadBaseline),
+            Target('baseline', a_baseline, by_file(parse_baseline), baseline.BadBaseline,
+                   places=baselines_with_odd_places),
             Target('result', a_result, parse_result, metrics.BadMetric, every=50)]

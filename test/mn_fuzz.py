@@ -9,6 +9,7 @@ The last line is a total. What fails is named with its parser and its seed: `--o
 """
 
 import argparse
+import functools
 import itertools
 import os
 import random
@@ -57,9 +58,11 @@ def mutated(chance, data, words):
 
 
 def run_case(target, seed):
-    """One input for one target. Raises Failure."""
-    chance = random.Random(f'{target.name} {seed}')
-    given = target.make(chance, mutated)
+    """An input of chance for one target. Raises Failure."""
+    give(target, target.make(random.Random(f'{target.name} {seed}'), mutated))
+
+
+def give(target, given):
     begin = time.process_time()
     try:
         said = target.parse(given)
@@ -89,25 +92,37 @@ def cases_of(options):
                 yield target, seed
 
 
+def inputs(options):
+    """How each is said, and what runs it."""
+    if options.places:
+        for target in fuzzed.targets():
+            for number, given in enumerate(target.places()):
+                yield f'--places, {target.name} {number}', functools.partial(give, target, given)
+    else:
+        for target, seed in cases_of(options):
+            yield f'--only {target.name} --seed {seed}', functools.partial(run_case, target, seed)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seconds', type=float)
     parser.add_argument('--cases', type=int, help='inputs for each parser')
+    parser.add_argument('--places', action='store_true', help='each odd value in each place of what is JSON, and no chance')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--only', choices=[target.name for target in fuzzed.targets()])
     options = parser.parse_args()
-    if options.seconds is None and options.cases is None:
-        parser.error('say --seconds or --cases')
+    if options.seconds is None and options.cases is None and not options.places:
+        parser.error('say --seconds, --cases or --places')
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     passed = failed = 0
-    for target, seed in cases_of(options):
+    for name, run in inputs(options):
         try:
-            run_case(target, seed)
+            run()
             passed += 1
         except Failure as failure:
             failed += 1
-            print(f'FAILED --only {target.name} --seed {seed}: {failure}', flush=True)
+            print(f'FAILED {name}: {failure}', flush=True)
     print(f'{passed} passed, {failed} failed')
     return 1 if failed else 0
 

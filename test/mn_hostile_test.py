@@ -139,6 +139,12 @@ class Parsers(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertRegex(done.stdout, r'^1\d\d\d passed, 0 failed\n$')
 
+    def test_odd_values_in_each_place(self):
+        done = subprocess.run([sys.executable, FUZZ, '--places'], text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertRegex(done.stdout, r'^[23]\d\d\d passed, 0 failed\n$')
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -103,10 +103,10 @@ def _take(trace, event):
         trace.gaps.append((begin, begin + length))
     elif phase == 'X':
         args, waits = event['args'], event['args']['end'] == 'waits'
-        holder = args.get('held by')
+        holder = _word(args['held by']) if 'held by' in args else None
         trace.slices[_number(event['tid'])].append(Slice(
             _number(event['ts']), _number(event['dur']), _word(event['name']), _word(args['end']),
-            *((_word(args['for']), _word(args['address']), holder and _word(holder)) if waits else (None,) * 3)))
+            *((_word(args['for']), _word(args['address']), holder) if waits else (None,) * 3)))
     elif phase == 's':
         trace.wakes[_number(event['id'])] = Wake(_number(event['tid']), _number(event['ts']))
     elif phase == 'f':
