@@ -110,9 +110,8 @@ void give_to_kernel(int sig) {
       raw_syscall(SYS_kill, sys_getpid(), sig);
 }
 
-// What was noted of it for the process has been taken, by who holds g_moving. It clears the bit, and sets it again if
-// another thread has returned a note meanwhile (return_notes): that one may find nobody, and leaves the bit to the
-// next.
+// The caller holds g_moving and has taken the process's notes of sig. It clears the bit, and sets it again if a handler
+// has noted one since: the thread that routes that one may find no G for it, and leaves the bit to the next that looks.
 void clear_held(int sig) {
   held_signals.fetch_and(~bit(sig), std::memory_order_seq_cst);  // pairs with route_signals, which sets it after a note
   if (has_note(kProcess, sig)) held_signals.fetch_or(bit(sig), std::memory_order_relaxed);
@@ -131,12 +130,16 @@ void give_back(int sig) {
 }
 
 // What was noted for g and sent to the process is the process's again, by return_notes or forget_notes; true if there
-// was such. The bit is set before it leaves g's word, and the lock is held: who asks what is pending does not miss it.
+// was such. The caller holds g_moving. The bit is set before it leaves g's word: who asks what is pending does not miss
+// it. And after: a G that opens the signal in between clears the bit, and finds no note yet.
 bool take_off(G* g, int sig, bool (*sort)(G*, int)) {
   held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // pairs with take_held_signals
-  if (sort(g, sig)) return true;
-  clear_held(sig);
-  return false;
+  const bool any = sort(g, sig);
+  if (any)
+    held_signals.fetch_or(bit(sig), std::memory_order_seq_cst);  // as above
+  else
+    clear_held(sig);
+  return any;
 }
 
 // The same of a G that has blocked it since it was given it. False, too, if it has opened it again: it looks for notes.

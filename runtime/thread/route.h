@@ -61,7 +61,8 @@ int note_for_process(int sig, const siginfo_t* info);
 int take_process_signal(uint64_t set, siginfo_t* info);
 // Returns when what was on the way to the kernel or to a G is there. True: something may have been.
 bool wait_for_move();
-// What is noted for g or for the process. What the kernel has is looked at afterwards. Inside.
+// What is noted for g or for the process. What the kernel has is looked at afterwards. Inside, or with all
+// signals blocked.
 uint64_t pending_signals(const G* g);
 // Assigns each unclaimed signal of the process to a G that accepts it. On g0, between Gs, by sysmon and by senders.
 // Inside.
