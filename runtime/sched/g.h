@@ -59,6 +59,7 @@ struct AltStack {
   int flags = 0;
 
   bool operator==(const AltStack&) const = default;
+  bool holds(const void* at) const { return reinterpret_cast<uintptr_t>(at) - reinterpret_cast<uintptr_t>(sp) < size; }
 };
 
 // In the order of use: what each switch and each call touches is in the first line of the cache, what waits touch in

@@ -123,16 +123,14 @@ bool has_room(const G* g, const ucontext_t* uc, bool* on_own) {
   *on_own = false;
   auto sp = static_cast<uintptr_t>(uc->uc_mcontext.gregs[REG_RSP]);
   size_t need = inject_stack(inject_sees_tiles(uc));
-  auto base = address(g->altstack.sp);
-  Range alternate{base, base + g->altstack.size};
-  if (alternate.holds(sp)) return false;
+  if (g->altstack.holds(reinterpret_cast<void*>(sp))) return false;
   Range own = g_main_stack;
   if (g->slot != nullptr) own = {address(g->stack_base), address(g->stack_base) + g->stack_size};
   *on_own = own.holds(sp);
   if (*on_own) return sp - own.low > need + kInjectGap + kToSpare;
   // The kernel's frame, and ours, unless they are elsewhere.
-  auto here = address(__builtin_frame_address(0));
-  return !alternate.holds(here) && here < sp && sp - here >= need;
+  const void* here = __builtin_frame_address(0);
+  return !g->altstack.holds(here) && address(here) < sp && sp - address(here) >= need;
 }
 
 // --- the signal

@@ -23,12 +23,6 @@
 namespace mn {
 namespace {
 
-// Whether the caller is in a handler there.
-bool on_alternate(const G* g) {
-  auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  return here - reinterpret_cast<uintptr_t>(g->altstack.sp) < g->altstack.size;
-}
-
 // Those of libmn's own, too.
 void block_all(M* m) {
   m->kmask = kIdleMask;
@@ -62,7 +56,7 @@ void give_stack(M* m, const AltStack& stack, bool disarmed, bool leaving) {
 }  // namespace
 
 bool change_signal_state(M* m, G* g, G* next) {
-  const bool leaves = on_alternate(g), returns = next->on_alternate;
+  const bool leaves = g->altstack.holds(__builtin_frame_address(0)), returns = next->on_alternate;
   if (MN_UNLIKELY(leaves || returns)) block_all(m);
   give_stack(m, next->altstack, returns && (next->altstack.flags & kAutodisarm) != 0, leaves);
   if (MN_UNLIKELY(returns)) return leaves;

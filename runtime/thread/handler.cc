@@ -66,8 +66,7 @@ void call_handler_to_its_end(G* g, int sig, siginfo_t* info, void* uc) {
 bool wants_stack(const G* g, int sig) {
   if (MN_LIKELY(g->altstack.sp == nullptr) || g->locks != 0) return false;
   if ((signal_actions[sig].flags.load(std::memory_order_relaxed) & SA_ONSTACK) == 0) return false;
-  auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  return here - reinterpret_cast<uintptr_t>(g->altstack.sp) >= g->altstack.size;
+  return !g->altstack.holds(__builtin_frame_address(0));
 }
 
 struct Call {
