@@ -2,11 +2,10 @@
 // Tests alternate stacks beside each other: handlers that wait on theirs, in every way, while others' come and go.
 #include <semaphore.h>
 #include <setjmp.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <optional>
 
 #include "signals.h"
 
@@ -17,7 +16,7 @@ using test::Thread;
 constexpr int kAutodisarm = static_cast<int>(1u << 31);  // SS_AUTODISARM, which not every libc names
 constexpr size_t kStack = 64 << 10;
 
-// An alternate stack of the calling thread, which handlers find by Here().
+// An alternate stack of the calling thread, which handlers find by `here`.
 class AlternateStack {
  public:
   explicit AlternateStack(size_t size = kStack, int flags = 0) : memory_(size) {
